@@ -1,0 +1,1 @@
+"""Metrics, closed-form prediction, tables and pictures of run records. Imports traces only, never a backend."""

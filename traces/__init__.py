@@ -1,0 +1,1 @@
+"""Workloads and run records: the data that every other package exchanges. Imports nothing of ours."""
