@@ -1,0 +1,283 @@
+"""Step-cost profiles: what was measured on which GPU and engine, what was fitted to it, and how well the fit holds.
+
+A profile is one JSON file (`sim/profiles/*.json`, or any file of that shape). `sim.fitting` writes the shipped ones.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import msgspec
+
+from sim.step_cost import Curve, ProfiledStepCost, StepCost, StepTerms
+
+PROFILE_FOLDER = Path(__file__).parent / "profiles"
+
+
+class CurveTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Knots of a piecewise-linear cost: counts and seconds at them; see `sim.step_cost.Curve`."""
+
+    counts: tuple[int, ...]
+    seconds: tuple[float, ...]
+
+
+class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a profile comes from.
+
+    Parameters
+    ----------
+    gpu, engine, engine_version, date : str
+        Hardware, serving engine and its version, date of the measurement (or of the publication, and then it says so).
+    sources : tuple of str
+        Data the terms were fitted on, by their place in the data collection, with licence.
+    method : str
+        How it was fitted, and on which part of the data.
+    """
+
+    gpu: str
+    engine: str
+    engine_version: str
+    date: str
+    sources: tuple[str, ...]
+    method: str
+
+
+class ModelShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Shape of a dense decoder-only transformer; counts are per model, not per GPU."""
+
+    name: str
+    dtype: str
+    num_layers: int
+    hidden_size: int
+    intermediate_size: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocab_size: int
+
+    def kv_bytes_per_token(self, bytes_per_value: int = 2) -> int:
+        """Bytes of keys and values of one token in all layers, on all GPUs together."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim * bytes_per_value
+
+
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fitted terms of a step in seconds; see `sim.step_cost.StepTerms` for their meaning.
+
+    The last two apply with synchronous scheduling only: host time between steps that asynchronous scheduling hides.
+    """
+
+    dense: CurveTable
+    decode_batch: CurveTable
+    all_reduce: CurveTable
+    seconds_per_context_token: float
+    seconds_per_attention_pair: float
+    seconds_per_prefill: float
+    seconds_per_step: float
+    synchronous_seconds_per_step: float
+    synchronous_seconds_per_decode: float
+
+
+class Domain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Largest values that the measurements cover."""
+
+    max_tokens_per_step: int
+    max_decodes: int
+    max_context_tokens: int
+    max_context_tokens_per_call: int
+
+
+class Residual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Relative error of the fitted terms on one set of measured points.
+
+    Parameters
+    ----------
+    points : str
+        What the points are.
+    fitted : bool
+        Whether they took part in the fit; False means they were predicted.
+    num_points : int
+    median, p95 : float
+        Of the absolute relative error.
+    bias : float
+        Mean signed relative error; positive when the model is slow.
+    """
+
+    points: str
+    fitted: bool
+    num_points: int
+    median: float
+    p95: float
+    bias: float
+
+
+class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Host and network time outside the steps, in seconds.
+
+    Parameters
+    ----------
+    client_to_engine : float
+        From a call's hand-over to the engine's client until the engine core may schedule it.
+    engine_to_client : float
+        From the end of a step in the engine core until the client has its token.
+    submit_interval : float
+        Serial client time per call when many are submitted at once.
+    idle_wakeup : float
+        From the first schedule of an idle engine until it looks at its queue again: the host launches the first
+        prefill meanwhile, so calls that arrive just behind the first one are scheduled this much later.
+    call : float
+        Fixed cost that a call pays in the server around the engine (its HTTP front end, say).
+    """
+
+    client_to_engine: float = 0.0
+    engine_to_client: float = 0.0
+    submit_interval: float = 0.0
+    idle_wakeup: float = 0.0
+    call: float = 0.0
+
+
+class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of the engine that was measured, in vLLM's names."""
+
+    num_blocks: int
+    block_size: int
+    max_model_len: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    kv_bytes_per_token: int
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits."""
+
+    name: str
+    measurement: Measurement
+    model: ModelShape
+    tensor_parallel: int
+    terms: Terms
+    domain: Domain
+    residuals: tuple[Residual, ...]
+    overheads: Overheads
+    engine_defaults: EngineDefaults
+
+    def step_cost(self, async_scheduling: bool) -> StepCost:
+        """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""
+        return ProfiledStepCost(_step_terms(self.terms, async_scheduling))
+
+    def domain_warnings(self, num_decodes: int, num_context_tokens: int, num_prefill_tokens: int) -> list[str]:
+        """One line for each way in which a step lies outside the measured domain; empty when it lies inside.
+
+        Parameters
+        ----------
+        num_decodes, num_context_tokens : int
+            As in `StepCost.step`.
+        num_prefill_tokens : int
+            Tokens of all prefill chunks of the step.
+        """
+        checks = (
+            ("num_decodes", num_decodes, self.domain.max_decodes),
+            ("num_context_tokens", num_context_tokens, self.domain.max_context_tokens),
+            ("tokens in a step", num_decodes + num_prefill_tokens, self.domain.max_tokens_per_step),
+        )
+        return [
+            f"profile {self.name!r}: {name}={value} lies beyond the measured {limit}; the cost is extrapolated"
+            for name, value, limit in checks
+            if value > limit
+        ]
+
+
+def list_profiles() -> list[str]:
+    """Names of the shipped profiles, sorted."""
+    return sorted(path.stem for path in PROFILE_FOLDER.glob("*.json"))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """Read and check a profile.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        Name of a shipped profile, or a file (anything that ends in `.json` or exists).
+
+    Raises
+    ------
+    ValueError
+        When there is no such profile, or the file breaks a rule; one line with file, field, value and rule.
+    """
+    path = Path(name_or_path)
+    if path.suffix != ".json" and not path.is_file():
+        path = PROFILE_FOLDER / f"{name_or_path}.json"
+        if not path.is_file():
+            raise ValueError(f"profile={str(name_or_path)!r} is none of {', '.join(list_profiles())}, and no file")
+    try:
+        profile = msgspec.json.decode(path.read_bytes(), type=Profile)
+    except OSError as error:
+        raise ValueError(f"profile={str(path)!r} cannot be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    check_profile(profile, str(path))
+    return profile
+
+
+def check_profile(profile: Profile, origin: str) -> None:
+    """Refuse values that no profile may have.
+
+    Raises
+    ------
+    ValueError
+        One line: `origin`, field, value and rule.
+    """
+    _check_numbers(profile.terms, f"{origin}: terms", minimum=0)
+    _check_numbers(profile.overheads, f"{origin}: overheads", minimum=0)
+    for name in ("model", "domain", "engine_defaults"):
+        _check_numbers(getattr(profile, name), f"{origin}: {name}", minimum=1)
+    if profile.tensor_parallel < 1:
+        raise ValueError(f"{origin}: tensor_parallel={profile.tensor_parallel} must be at least 1")
+    for index, residual in enumerate(profile.residuals):
+        where = f"{origin}: residuals[{index}]"
+        _check_numbers(msgspec.structs.replace(residual, bias=0.0), where, minimum=0)
+    for name in ("dense", "decode_batch", "all_reduce"):
+        _curve(getattr(profile.terms, name), f"{origin}: terms.{name}")
+    if profile.terms.dense.seconds[0] <= 0:
+        raise ValueError(f"{origin}: terms.dense.seconds[0]={profile.terms.dense.seconds[0]} must be positive")
+
+
+def _check_numbers(struct: msgspec.Struct, where: str, *, minimum: int) -> None:
+    """Refuse numbers of `struct` that are below `minimum` or not finite."""
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= minimum):
+            raise ValueError(f"{where}.{name}={value} must be finite and at least {minimum}")
+
+
+def _curve(table: CurveTable, where: str = "curve") -> Curve:
+    """The curve of a table; its errors carry `where`."""
+    try:
+        return Curve(table.counts, table.seconds)
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None
+
+
+def _step_terms(terms: Terms, async_scheduling: bool) -> StepTerms:
+    """Terms of a step under one way of scheduling."""
+    per_step, decode_batch = terms.seconds_per_step, _curve(terms.decode_batch)
+    if not async_scheduling:
+        per_step += terms.synchronous_seconds_per_step
+        decode_batch = _with_slope(decode_batch, terms.synchronous_seconds_per_decode)
+    return StepTerms(
+        dense=_curve(terms.dense),
+        decode_batch=decode_batch,
+        all_reduce=_curve(terms.all_reduce),
+        seconds_per_context_token=terms.seconds_per_context_token,
+        seconds_per_attention_pair=terms.seconds_per_attention_pair,
+        seconds_per_prefill=terms.seconds_per_prefill,
+        seconds_per_step=per_step,
+    )
+
+
+def _with_slope(curve: Curve, slope: float) -> Curve:
+    """`curve` plus `slope` seconds for every count beyond the first knot."""
+    if slope == 0:
+        return curve
+    counts = curve.counts if len(curve.counts) > 1 else (*curve.counts, curve.counts[0] + 1)
+    return Curve(counts, tuple(curve(count) + slope * count for count in counts))
