@@ -1,0 +1,1 @@
+"""Workload generators: one idea a file. Randomness is an argument, arrival instants are arrays (`traces.arrivals`)."""
