@@ -1,0 +1,145 @@
+"""DataFrames as tables for a terminal: units in the headers, milliseconds where they read better.
+
+Records and summaries hold seconds; the change of unit happens here, at the last moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from rich.table import Table
+
+from analysis.summary import STATISTICS, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a column is shown.
+
+    Parameters
+    ----------
+    label : str
+        Written in the header, in brackets; empty for plain numbers.
+    scale : float
+        Shown value over stored value: 1000 turns seconds into milliseconds.
+    num_decimals : int
+    """
+
+    label: str
+    scale: float = 1.0
+    num_decimals: int = 0
+
+
+COUNT = Unit("")
+MILLISECONDS = Unit("ms", 1e3, 1)
+SECONDS = Unit("s", 1.0, 3)
+PERCENT = Unit("%", 1e2, 1)
+TENTHS = Unit("", 1.0, 1)
+RATIO = Unit("", 1.0, 2)
+
+#: What stands in a cell whose value is undefined, such as the mean of no calls.
+UNDEFINED = "-"
+
+
+def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", caption: str = "") -> Table:
+    """Rich table of a frame.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    units : dict of column name to Unit
+        Columns without an entry are text, left-aligned as they are.
+    title, caption : str, optional
+    """
+    shown = Table(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
+    for name in map(str, frame.columns):
+        shown.add_column(header(name, units.get(name)), justify="right" if name in units else "left")
+    for row in frame.itertuples(index=False):
+        shown.add_row(*(cell(value, units.get(str(name))) for name, value in zip(frame.columns, row, strict=True)))
+    return shown
+
+
+def header(name: str, unit: Unit | None) -> str:
+    """Column title: words instead of underscores, the unit in brackets; a count needs no "num".
+
+    Examples
+    --------
+    >>> header("jct_mean", SECONDS), header("num_failed_calls", COUNT), header("num", COUNT)
+    ('JCT mean (s)', 'failed calls', 'n')
+    """
+    words = [word.upper() if word in {"ttft", "tpot", "e2e", "jct"} else word for word in name.split("_")]
+    if words[0] == "num":
+        words = words[1:] or ["n"]
+    label = f" ({unit.label})" if unit is not None and unit.label else ""
+    return " ".join(words) + label
+
+
+def cell(value: object, unit: Unit | None) -> str:
+    """One value as text.
+
+    Examples
+    --------
+    >>> cell(0.0205, MILLISECONDS), cell(float("nan"), SECONDS), cell("map", None)
+    ('20.5', '-', 'map')
+    """
+    if unit is None:
+        return str(value)
+    number = float(value)  # type: ignore[arg-type]
+    return UNDEFINED if number != number else f"{number * unit.scale:,.{unit.num_decimals}f}"
+
+
+def summary_tables(summary: Summary, *, caption: str = "") -> list[Table]:
+    """Tables of one run: latency per stage, applications and totals, engines.
+
+    Parameters
+    ----------
+    summary : Summary
+    caption : str
+        Hardware, model, engine version, workload, policy and seed; shown under the first table.
+    """
+    latency = summary.latency.assign(metric=[header(name, None) for name in summary.latency["metric"]])
+    jct = pd.DataFrame([summary.jct])
+    return [
+        table(latency, latency_units(MILLISECONDS), title="Latency of calls", caption=caption),
+        table(jct, latency_units(SECONDS), title="Job completion time (JCT) of applications"),
+        table(pd.DataFrame([summary.totals]), TOTAL_UNITS, title="Totals"),
+        table(summary.engines, ENGINE_UNITS, title="Engines"),
+    ]
+
+
+def latency_units(unit: Unit) -> dict[str, Unit]:
+    """Units of the columns named by `STATISTICS`: the first is a count, the others are times."""
+    return {name: COUNT if name == "num" else unit for name in STATISTICS}
+
+
+#: Units of `Summary.totals`.
+TOTAL_UNITS = {
+    "num_calls": COUNT,
+    "num_failed_calls": COUNT,
+    "num_applications": COUNT,
+    "num_failed_applications": COUNT,
+    "makespan": SECONDS,
+    "output_tokens_per_second": TENTHS,
+    "calls_per_second": RATIO,
+    "cache_hit_share": PERCENT,
+    "num_preemptions": COUNT,
+}
+
+#: Units of `Summary.engines`.
+ENGINE_UNITS = {"engine": COUNT, "num_calls": COUNT, "num_steps": COUNT, "busy_share": PERCENT, "mean_batch": RATIO}
+
+#: Units of the frame that `analysis.summary.compare` returns.
+COMPARISON_UNITS = {
+    "jct_mean": SECONDS,
+    "jct_p95": SECONDS,
+    "makespan": SECONDS,
+    "ttft_mean": MILLISECONDS,
+    "tpot_mean": MILLISECONDS,
+    "e2e_mean": MILLISECONDS,
+    "output_tokens_per_second": TENTHS,
+    "cache_hit_share": PERCENT,
+    "num_preemptions": COUNT,
+    "num_failed_calls": COUNT,
+}
