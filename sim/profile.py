@@ -69,9 +69,10 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     dense: CurveTable
     decode_batch: CurveTable
+    decode_context: CurveTable
     all_reduce: CurveTable
-    seconds_per_context_token: float
     seconds_per_attention_pair: float
+    seconds_per_prefill_token: float
     seconds_per_prefill: float
     seconds_per_step: float
     synchronous_seconds_per_step: float
@@ -237,7 +238,10 @@ def check_profile(profile: Profile, origin: str) -> None:
         where = f"{origin}: residuals[{index}]"
         _check_numbers(msgspec.structs.replace(residual, bias=0.0), where, minimum=0)
     for name in ("dense", "decode_batch", "all_reduce"):
-        _curve(getattr(profile.terms, name), f"{origin}: terms.{name}")
+        table = getattr(profile.terms, name)
+        if not _curve(table, f"{origin}: terms.{name}").is_monotone:
+            raise ValueError(f"{origin}: terms.{name}.seconds={list(table.seconds)} must not decrease")
+    _curve(profile.terms.decode_context, f"{origin}: terms.decode_context")
     if profile.terms.dense.seconds[0] <= 0:
         raise ValueError(f"{origin}: terms.dense.seconds[0]={profile.terms.dense.seconds[0]} must be positive")
 
@@ -267,9 +271,10 @@ def _step_terms(terms: Terms, async_scheduling: bool) -> StepTerms:
     return StepTerms(
         dense=_curve(terms.dense),
         decode_batch=decode_batch,
+        decode_context=_curve(terms.decode_context),
         all_reduce=_curve(terms.all_reduce),
-        seconds_per_context_token=terms.seconds_per_context_token,
         seconds_per_attention_pair=terms.seconds_per_attention_pair,
+        seconds_per_prefill_token=terms.seconds_per_prefill_token,
         seconds_per_prefill=terms.seconds_per_prefill,
         seconds_per_step=per_step,
     )
