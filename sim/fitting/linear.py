@@ -1,0 +1,75 @@
+"""A step's duration is linear in the fitted terms; this finds them by robust non-negative least squares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from sim.fitting.timelines import StepPoint
+
+#: Relative error from which on a point counts linearly, not quadratically (Huber).
+HUBER_RELATIVE = 0.01
+NUM_REWEIGHTINGS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Knots:
+    """Where the fitted curves bend; the first knot carries the value, the others the slopes to them.
+
+    Parameters
+    ----------
+    dense, decode_batch : tuple of int
+        Knots of the curves of the same name in `sim.step_cost.StepTerms`.
+    """
+
+    dense: tuple[int, ...]
+    decode_batch: tuple[int, ...]
+
+
+def features(step: StepPoint, knots: Knots) -> np.ndarray:
+    """Row of the design matrix: dense constant and rises, decode-batch rises, context tokens.
+
+    The rise to a knot is how far the count has come from the knot before to this one, between 0 and 1, and more beyond
+    the last knot; its coefficient is the rise of the curve there, so that non-negative coefficients make it monotone.
+    """
+    num_tokens = step.num_decodes + sum(new for new, _ in step.prefills)
+    return np.array(
+        [1.0, *_rises(num_tokens, knots.dense), *_rises(step.num_decodes, knots.decode_batch), step.num_context_tokens]
+    )
+
+
+def _rises(count: int, knots: Sequence[int]) -> list[float]:
+    rises = []
+    for index in range(1, len(knots)):
+        left, right = knots[index - 1], knots[index]
+        rise = max(0.0, (count - left) / (right - left))
+        rises.append(rise if index == len(knots) - 1 else min(rise, 1.0))
+    return rises
+
+
+def robust_nnls(matrix: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Non-negative coefficients with the smallest Huber loss of relative errors.
+
+    Parameters
+    ----------
+    matrix : (num_points, num_terms) float
+    seconds : (num_points,) float
+        Measured durations; errors are relative to them.
+
+    References
+    ----------
+    Huber, Ann. Math. Statist. 35 (1964) 73, by iteratively reweighted least squares.
+    """
+    relative = matrix / seconds[:, None]
+    scale = np.maximum(relative.max(axis=0), 1e-300)  # columns of one size, so that the solver's tolerance fits all
+    weights = np.ones(len(seconds))
+    for _ in range(NUM_REWEIGHTINGS):
+        root = np.sqrt(weights)
+        solution, _norm = nnls(relative / scale * root[:, None], root)
+        errors = np.abs(relative / scale @ solution - 1)
+        weights = np.minimum(1.0, HUBER_RELATIVE / np.maximum(errors, 1e-12))
+    coefficients: np.ndarray = solution / scale
+    return coefficients
