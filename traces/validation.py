@@ -1,8 +1,8 @@
 """What makes a workload valid beyond its shape, and the one line that says what is wrong with one that is not.
 
 Every message reads `SOURCE: application 'A', call 'C': field=value must ...`, which is enough to find and
-mend the fault. The file format itself stands in `traces.workload`; errors of the JSON syntax and of its types are put into
-the same words by `traces.decoding`.
+mend the fault. The file format itself stands in `traces.workload`; errors of the JSON syntax and of its types are put
+into the same words by `traces.decoding`.
 """
 
 from __future__ import annotations

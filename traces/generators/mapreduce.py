@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from traces.generators.building import at_start, build, require_positive
-from traces.workload import Application, Call, Workload, output_of, text
+from traces.generators.building import build, require_positive
+from traces.workload import Call, Segment, Workload, output_of, text
 
 
 def map_reduce(
@@ -46,21 +46,25 @@ def map_reduce(
     require_positive(
         num_maps=num_maps, chunk_tokens=chunk_tokens, instruction_tokens=instruction_tokens, output_tokens=output_tokens
     )
-    head, tail = text("map-instruction", instruction_tokens), text("map-closing", instruction_tokens)
 
-    def application(app_id: str, arrival: float) -> Application:
-        maps = tuple(
-            Call(f"map{i}", (head, text(f"{app_id}-chunk{i}", chunk_tokens), tail), output_tokens, stage="map")
-            for i in range(num_maps)
-        )
-        names = tuple(call.id for call in maps)
-        prompt = (
-            text("reduce-instruction", instruction_tokens),
-            *(output_of(name) for name in names),
-            text("reduce-closing", instruction_tokens),
-        )
-        return Application(app_id, arrival, (*maps, Call("reduce", prompt, output_tokens, stage="reduce", deps=names)))
+    def calls(app_id: str, _: int) -> list[Call]:
+        return map_reduce_calls(app_id, [chunk_tokens] * num_maps, instruction_tokens, output_tokens)
 
-    return build(
-        f"map-reduce {num_maps}x{chunk_tokens}", "mr", at_start(1) if arrivals is None else arrivals, application
-    )
+    return build(f"map-reduce {num_maps}x{chunk_tokens}", "mr", arrivals, calls)
+
+
+def map_reduce_calls(app_id: str, chunk_tokens: list[int], instruction_tokens: int, output_tokens: int) -> list[Call]:
+    """Calls of one map-reduce application over chunks of the given lengths, tokens; no instructions when 0 long."""
+
+    def wrapped(role: str, content: list[Segment]) -> tuple[Segment, ...]:
+        if instruction_tokens == 0:
+            return tuple(content)
+        return text(f"{role}-instruction", instruction_tokens), *content, text(f"{role}-closing", instruction_tokens)
+
+    maps = [
+        Call(f"map{i}", wrapped("map", [text(f"{app_id}-chunk{i}", tokens)]), output_tokens, stage="map")
+        for i, tokens in enumerate(chunk_tokens)
+    ]
+    names = tuple(call.id for call in maps)
+    prompt = wrapped("reduce", [output_of(name) for name in names])
+    return [*maps, Call("reduce", prompt, output_tokens, stage="reduce", deps=names)]
