@@ -186,10 +186,10 @@ def _headline(summary: Summary) -> dict[str, float]:
         "ttft_mean": summary.statistic("ttft", "mean"),
         "tpot_mean": summary.statistic("tpot", "mean"),
         "e2e_mean": summary.statistic("e2e", "mean"),
-        "output_tokens_per_second": totals_["output_tokens_per_second"],
-        "cache_hit_share": totals_["cache_hit_share"],
+        "output_tokens_per_s": totals_["output_tokens_per_second"],
+        "cache_hits": totals_["cache_hit_share"],
         "num_preemptions": totals_["num_preemptions"],
-        "num_failed_calls": totals_["num_failed_calls"],
+        "num_failed": totals_["num_failed_calls"],
     }
 
 

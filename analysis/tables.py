@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from analysis.summary import STATISTICS, Summary
@@ -53,9 +54,11 @@ def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", ca
         Columns without an entry are text, left-aligned as they are.
     title, caption : str, optional
     """
-    shown = Table(title=title or None, caption=caption or None, title_justify="left", caption_justify="left")
+    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD)
+    shown.title_justify = shown.caption_justify = "left"
     for name in map(str, frame.columns):
-        shown.add_column(header(name, units.get(name)), justify="right" if name in units else "left")
+        is_text = name not in units  # names stay on one line, headers of numbers may wrap
+        shown.add_column(header(name, units.get(name)), justify="left" if is_text else "right", no_wrap=is_text)
     for row in frame.itertuples(index=False):
         shown.add_row(*(cell(value, units.get(str(name))) for name, value in zip(frame.columns, row, strict=True)))
     return shown
@@ -104,9 +107,17 @@ def summary_tables(summary: Summary, *, caption: str = "") -> list[Table]:
     return [
         table(latency, latency_units(MILLISECONDS), title="Latency of calls", caption=caption),
         table(jct, latency_units(SECONDS), title="Job completion time (JCT) of applications"),
-        table(pd.DataFrame([summary.totals]), TOTAL_UNITS, title="Totals"),
+        totals_table(summary.totals),
         table(summary.engines, ENGINE_UNITS, title="Engines"),
     ]
+
+
+def totals_table(totals: Mapping[str, float]) -> Table:
+    """Totals of a run, one figure a line: nine columns would not fit a terminal."""
+    rows = [(header(name, TOTAL_UNITS[name]), cell(value, TOTAL_UNITS[name])) for name, value in totals.items()]
+    shown = table(pd.DataFrame(rows, columns=["figure", "value"]), {}, title="Totals")
+    shown.columns[1].justify = "right"
+    return shown
 
 
 def latency_units(unit: Unit) -> dict[str, Unit]:
@@ -138,8 +149,8 @@ COMPARISON_UNITS = {
     "ttft_mean": MILLISECONDS,
     "tpot_mean": MILLISECONDS,
     "e2e_mean": MILLISECONDS,
-    "output_tokens_per_second": TENTHS,
-    "cache_hit_share": PERCENT,
+    "output_tokens_per_s": TENTHS,
+    "cache_hits": PERCENT,
     "num_preemptions": COUNT,
-    "num_failed_calls": COUNT,
+    "num_failed": COUNT,
 }

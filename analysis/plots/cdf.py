@@ -1,0 +1,113 @@
+"""Latency distributions of several runs side by side: one panel a stage and metric, one line a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import metrics
+from analysis.plots import style
+
+#: Most points of one line; longer samples are drawn at evenly spaced quantiles, which at this number looks the same.
+MAX_POINTS = 1000
+
+#: Samples up to this size show each call as a dot, because a step of 1/n is then worth seeing.
+MAX_DOTS = 12
+
+_TITLES = {
+    "ttft": "TTFT",
+    "tpot": "TPOT",
+    "e2e": "E2E latency",
+    "hold_time": "hold time",
+    "queue_time": "queue time in the engine",
+}
+
+
+def latency_cdf(
+    runs: Mapping[str, pd.DataFrame], *, caption: str = "", shown: Sequence[str] = ("ttft", "e2e"), max_stages: int = 5
+) -> Figure:
+    """Cumulative distribution of call latencies per stage, several policies in each panel.
+
+    Parameters
+    ----------
+    runs : dict of policy name to pandas.DataFrame
+        Call records, columns `traces.records.CALL_COLUMNS`.
+    caption : str
+        Hardware, model, engine version, workload, policy and seed.
+    shown : sequence of str
+        Metrics of `analysis.metrics.CALL_METRICS`, one row of panels each.
+    max_stages : int
+        Panels a row; with more stages the largest are drawn and the title counts the rest.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        When no run has a completed call.
+    """
+    measured = {policy: metrics.call_metrics(calls) for policy, calls in runs.items()}
+    stages, num_left_out = largest_stages(measured, max_stages)
+    with rc_context(style.SETTINGS):
+        figure = style.new_figure(max(6.0, 2.7 * len(stages) + 0.6), 2.3 * len(shown) + 0.9)
+        axes = figure.subplots(len(shown), len(stages), squeeze=False, sharey=True)
+        for row, metric in zip(axes, shown, strict=True):
+            for ax, stage in zip(row, stages, strict=True):
+                _panel(ax, {policy: frame.loc[frame["stage"] == stage, metric] for policy, frame in measured.items()})
+                ax.set_xlabel(f"{_TITLES[metric]} ({'ms' if metric == 'tpot' else 's'})")
+            row[0].set_ylabel("share of calls")
+        _stage_titles(axes[0], stages, measured, num_left_out)
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), handlelength=3)
+        style.add_caption(figure, caption)
+    return figure
+
+
+def largest_stages(measured: Mapping[str, pd.DataFrame], max_stages: int) -> tuple[list[str], int]:
+    """Stages with the most calls, in order of first appearance, and how many stages are left out."""
+    together = pd.concat(list(measured.values()))["stage"] if measured else pd.Series(dtype=object)
+    if together.empty:
+        raise ValueError("runs hold no completed call, so there is no latency to draw")
+    kept = set(together.value_counts(sort=True).index[:max_stages])
+    stages = list(together.unique())
+    return [stage for stage in stages if stage in kept], len(stages) - len(kept)
+
+
+def cdf_points(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Steps of an empirical distribution function: instants (num_points,), shares (num_points,), from 0 to 1."""
+    ordered = np.sort(values.dropna().to_numpy(dtype=float))
+    if len(ordered) > MAX_POINTS:
+        ordered = np.quantile(ordered, np.linspace(0, 1, MAX_POINTS), method="inverted_cdf")
+    shares = np.arange(len(ordered) + 1) / max(len(ordered), 1)
+    return np.concatenate([ordered[:1], ordered]), shares
+
+
+def _panel(ax: Axes, samples: Mapping[str, pd.Series]) -> None:
+    """One line a policy; earlier ones are wider, so that equal lines show all colours."""
+    for index, (policy, values) in enumerate(samples.items()):
+        scale = 1e3 if values.name == "tpot" else 1.0
+        seconds, shares = cdf_points(values)
+        width = 1.4 + 0.9 * (len(samples) - 1 - index)
+        look = {"color": style.colour(index), "linestyle": style.dashes(index), "linewidth": width}
+        ax.plot(seconds * scale, shares, drawstyle="steps-post", label=policy, **look)
+        if len(values) <= MAX_DOTS:
+            ax.plot(seconds[1:] * scale, shares[1:], "o", color=style.colour(index), markersize=2.5 + width)
+    ax.set_ylim(0, 1.03)
+    ax.set_xlim(0, 1.06 * ax.dataLim.xmax if ax.dataLim.xmax > 0 else 1.0)  # from 0, so that lengths compare
+
+
+def _stage_titles(axes: Sequence[Axes], stages: Sequence[str], measured: Mapping[str, pd.DataFrame], rest: int) -> None:
+    """Stage and sample size above each column; the last one also says how many stages are not drawn."""
+    for ax, stage in zip(axes, stages, strict=True):
+        sizes = sorted({int((frame["stage"] == stage).sum()) for frame in measured.values()})
+        size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+        ax.set_title(f"{stage} (n = {size})", loc="left", fontweight="bold")
+    if rest:
+        axes[-1].set_title(f"(+ {rest} smaller not drawn)", loc="right", fontsize=7, y=1.08)

@@ -1,0 +1,97 @@
+"""What all pictures share: palette, fonts, caption, and how they are written.
+
+Figures are plain objects, never pyplot's current one, so drawing needs no display and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+#: Okabe and Ito's colours, told apart under the common forms of colour blindness (https://jfly.uni-koeln.de/color/),
+#: without their yellow, which is too light for lines, and ordered so that the first few differ most.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
+
+#: Line styles that go with the colours, so that a picture also reads in grey.
+DASHES: tuple[object, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
+
+#: Text stays text in SVG, and its ids do not change from run to run.
+SETTINGS = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dovetail",
+}
+
+_CAPTION_SIZE = 7.5
+# Mean width of a character over the font size, for wrapping the caption to the figure.
+_CHARACTER_WIDTH = 0.6
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure, inches; its parts are laid out so that no two overlap."""
+    with rc_context(SETTINGS):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def colour(index: int) -> str:
+    """Colour number `index` of the palette, starting over after the last."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def dashes(index: int) -> object:
+    """Line style number `index`, starting over after the last."""
+    return DASHES[index % len(DASHES)]
+
+
+def blend(base: str, other: str, share: float) -> tuple[float, float, float]:
+    """Mixture of two colours, `share` of it the second: towards white for waiting, towards black for prefill."""
+    first, second = to_rgb(base), to_rgb(other)
+    red, green, blue = (a * (1 - share) + b * share for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def add_caption(figure: Figure, caption: str) -> None:
+    """Write the caption below everything else, wrapped to the figure's width."""
+    if not caption:
+        return
+    num_characters = int(figure.get_figwidth() * 72 / (_CAPTION_SIZE * _CHARACTER_WIDTH))
+    text = textwrap.fill(caption, num_characters)
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=_CAPTION_SIZE, color="#444444")
+
+
+def save(figure: Figure, path: Path, formats: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure once per format.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : Path
+        Without the suffix; the folder is made when missing.
+    formats : sequence of str
+        File suffixes that Matplotlib knows.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = [path.with_name(f"{path.name}.{suffix}") for suffix in formats]
+    with rc_context(SETTINGS):
+        for file in written:
+            # No date in the SVG: the same records give the same bytes.
+            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return written

@@ -1,0 +1,112 @@
+"""Pictures: what is placed where, and that each is written as a PNG and an SVG with something on it."""
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.plots import style
+from analysis.plots.cdf import MAX_POINTS, cdf_points, largest_stages, latency_cdf
+from analysis.plots.gantt import gantt, lanes, place
+from analysis.plots.workload import describe_workload, level_widths
+from traces.workload import Application, Call, Workload, output_of, text
+
+
+def many_calls(calls, num_copies):
+    """The three calls of conftest.py, again and again, ten seconds apart."""
+    instants = [column for column in calls.columns if column.endswith("_at")]
+    return pd.concat([calls.assign(**{name: calls[name] + 10.0 * k for name in instants}) for k in range(num_copies)])
+
+
+def map_reduce_workload(num_maps, arrival=0.0):
+    maps = [Call(f"map{i}", (text(f"chunk{i}", 1000),), 50, stage="map") for i in range(num_maps)]
+    parts = tuple(output_of(call.id) for call in maps)
+    reduce = Call("reduce", parts, 50, stage="reduce", deps=tuple(call.id for call in maps))
+    return Workload("map-reduce", (Application("m", arrival, (*maps, reduce)),))
+
+
+def assert_picture(figure, tmp_path):
+    """A PNG with ink in several colours, and an SVG that repeats byte for byte."""
+    png, svg = style.save(figure, tmp_path / "picture")
+    pixels = matplotlib.image.imread(png)[..., :3]
+    assert pixels.std() > 0.02
+    assert len(np.unique(pixels.reshape(-1, 3).round(1), axis=0)) > 8
+    before = svg.read_bytes()
+    style.save(figure, tmp_path / "picture")
+    assert svg.read_bytes() == before
+
+
+def test_the_cdf_picture_is_drawn_for_several_policies(calls, tmp_path):
+    runs = {"fifo": many_calls(calls, 20), "random": many_calls(calls, 1500)}
+    figure = latency_cdf(runs, caption="A100", shown=("ttft", "tpot", "e2e"))
+    assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["map (n = 40 to 3,000)", "reduce (n = 20 to 1,500)"]
+    assert_picture(figure, tmp_path)
+
+
+def test_a_cdf_rises_from_zero_at_the_first_value_to_one_at_the_last():
+    seconds, shares = cdf_points(pd.Series([3.0, 1.0, np.nan]))
+    assert list(zip(seconds, shares, strict=True)) == [(1.0, 0.0), (1.0, 0.5), (3.0, 1.0)]
+
+
+def test_a_long_cdf_keeps_its_ends_and_few_points():
+    seconds, shares = cdf_points(pd.Series(np.arange(50_000.0)))
+    assert len(seconds) == MAX_POINTS + 1
+    assert (seconds[0], seconds[-1], shares[-1]) == (0.0, 49_999.0, 1.0)
+
+
+def test_with_too_many_stages_the_largest_are_drawn_and_the_rest_counted():
+    frame = pd.DataFrame({"stage": ["a", "b", "b", "c", "c", "c"]})
+    assert largest_stages({"fifo": frame}, 2) == (["b", "c"], 1)
+
+
+def test_a_cdf_of_nothing_is_refused(calls):
+    with pytest.raises(ValueError, match="no completed call"):
+        latency_cdf({"fifo": calls.assign(status="aborted")})
+
+
+def test_the_gantt_picture_is_drawn_for_several_policies(calls, tmp_path):
+    figure = gantt({"fifo": calls, "random": many_calls(calls, 3)}, caption="A100")
+    assert figure.axes[0].get_xlim()[1] == figure.axes[1].get_xlim()[1] > 26.0
+    assert_picture(figure, tmp_path)
+
+
+def test_lanes_are_as_many_as_calls_open_at_once():
+    starts, ends = [0.0, 1.0, 2.0, 2.0], [2.0, 3.0, 4.0, 5.0]
+    assert lanes(starts, ends) == [0, 1, 0, 2]
+
+
+def test_calls_beyond_the_limit_are_left_out_and_the_title_says_so(calls):
+    panel = place("fifo", many_calls(calls, 10), max_calls=6)
+    assert panel.title == "fifo (first 6 of 30 calls)"
+    assert panel.until == 21.25
+
+
+def test_a_crowd_of_waiting_calls_is_not_drawn(calls):
+    crowd = pd.concat(
+        [calls[:1].assign(scheduled_at=k, first_token_at=k + 0.5, finished_at=k + 1) for k in range(2, 202)]
+    )
+    panel = place("fifo", crowd, max_calls=1000)
+    assert panel.title == "fifo (waiting not drawn)"
+    assert panel.num_lanes == 1
+
+
+def test_a_gantt_chart_of_nothing_is_refused(calls):
+    with pytest.raises(ValueError, match="run 'fifo' has no completed call"):
+        gantt({"fifo": calls.assign(status="aborted")})
+
+
+def test_the_workload_picture_is_drawn(tmp_path):
+    apart = [map_reduce_workload(4, arrival).applications[0] for arrival in (0.0, 1.0, 5.0)]
+    assert_picture(describe_workload(Workload("three", tuple(apart)), caption="generated"), tmp_path)
+
+
+def test_a_workload_of_one_application_has_a_picture(tmp_path):
+    assert_picture(describe_workload(map_reduce_workload(3)), tmp_path)
+
+
+def test_width_by_depth_averages_the_applications_that_are_that_deep():
+    wide, narrow = map_reduce_workload(4).applications[0], map_reduce_workload(2).applications[0]
+    single = Application("s", 0.0, (Call("c", (text("t", 5),), 1),))
+    widths = level_widths(Workload("mix", (wide, narrow, single)))
+    assert widths["mean"].tolist() == pytest.approx([7 / 3, 1.0])
+    assert widths["largest"].tolist() == [4, 1]
