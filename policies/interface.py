@@ -9,7 +9,7 @@ Everything a deployed gateway could not know lives under `CallView.oracle`, so a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -164,13 +164,23 @@ class Policy:
     A subclass overrides what it needs. Its constructor parameters are its parameters on the command line.
     """
 
-    def rank(self, call: CallView, now: float) -> Any:
-        """Sort key of a ready call, lower first; ties go to the earliest submitted, then by workload order.
+    #: Whether `rank` changes while a call waits; it is then asked again before every round of decisions.
+    reranks = False
 
-        Asked once, when the call is submitted. The same key orders an engine's waiting queue where that is
-        scheduled by priority.
+    def rank(self, call: CallView, now: float) -> Any:
+        """Sort key of a ready call, lower first; ties go to the earliest submitted.
+
+        Asked once, when the call is submitted, unless `reranks`. The same key orders an engine's waiting queue where
+        that is scheduled by priority.
         """
         return call.priority
+
+    def hold_class(self, call: CallView) -> Hashable | None:
+        """Calls of one class are held together: when one is, the others are not asked about in the same round.
+
+        None asks about every call. A policy that holds many calls for one reason should name that reason here.
+        """
+        return None
 
     def route(self, call: CallView, engines: Sequence[EngineView], now: float) -> EngineId | None:
         """Engine for the call, or `HOLD`. `engines` is ordered by id and is never empty."""

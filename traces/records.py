@@ -39,7 +39,7 @@ CALL_COLUMNS = (
 
 #: One row an engine iteration, or one row a run of `count` iterations over the same decoding calls.
 #: `num_context_tokens` is the context read by the decoding calls in the first of them; it grows by `num_decodes`
-#: tokens with each further iteration. `num_waiting`, `num_running` and `num_free_blocks` are after scheduling the last.
+#: tokens with each further iteration. `num_running` and `num_free_blocks` are after scheduling the first.
 STEP_COLUMNS = (
     "engine",
     "step",
@@ -51,7 +51,6 @@ STEP_COLUMNS = (
     "num_prefills",
     "num_prefill_tokens",
     "num_running",
-    "num_waiting",
     "num_free_blocks",
     "num_preempted",
 )

@@ -1,0 +1,214 @@
+"""State of calls and applications while they run; to a policy, read-only windows (`policies.interface.CallView`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum
+from typing import Any
+
+from traces.graph import Graph, graph_of
+from traces.prefix import PrefixPath, content_keys, prefix_paths
+from traces.workload import Application, Call, Workload, num_prompt_tokens
+
+
+class CallStatus(Enum):
+    """Where a call is between its application's arrival and its end."""
+
+    BLOCKED = "blocked"
+    SUBMITTED = "submitted"
+    DISPATCHED = "dispatched"
+    FINISHED = "finished"
+
+
+class CallState:
+    """One call of a running workload.
+
+    Parameters
+    ----------
+    index : int
+        Position in the workload.
+    position : int
+        Position in the application.
+    """
+
+    __slots__ = (
+        "application",
+        "delay",
+        "dependants",
+        "dispatched_at",
+        "engine_id",
+        "index",
+        "num_blocking",
+        "num_output_tokens",
+        "num_prompt_tokens",
+        "path",
+        "position",
+        "rank",
+        "ready_at",
+        "spec",
+        "stage",
+        "status",
+        "submitted_at",
+        "was_held",
+    )
+
+    def __init__(
+        self, spec: Call, application: ApplicationState, index: int, position: int, num_prompt: int, path: PrefixPath
+    ) -> None:
+        self.spec = spec
+        self.application = application
+        self.index = index
+        self.position = position
+        self.stage = spec.stage
+        self.delay = spec.delay
+        self.num_prompt_tokens = num_prompt
+        self.num_output_tokens = spec.output_tokens
+        self.path = path
+        self.dependants: tuple[CallState, ...] = ()
+        self.num_blocking = 0
+        self.status = CallStatus.BLOCKED
+        self.rank: Any = 0
+        self.engine_id = -1
+        self.ready_at = self.submitted_at = self.dispatched_at = -1.0
+        self.was_held = False
+
+    @property
+    def app_id(self) -> str:
+        return self.application.app_id
+
+    @property
+    def call_id(self) -> str:
+        return self.spec.id
+
+    @property
+    def app_arrived_at(self) -> float:
+        return self.application.arrived_at
+
+    @property
+    def priority(self) -> int:
+        return self.spec.priority
+
+    @property
+    def deadline_at(self) -> float | None:
+        deadline = self.spec.deadline
+        return None if deadline is None else self.application.arrived_at + deadline
+
+    @property
+    def predicted_output_tokens(self) -> int | None:
+        return self.spec.predicted_output_tokens
+
+    @property
+    def depth(self) -> int:
+        return self.application.graph.depth[self.position]
+
+    @property
+    def num_descendants(self) -> int:
+        return self.application.graph.num_descendants[self.position]
+
+    @property
+    def critical_path_calls(self) -> int:
+        return self.application.graph.critical_path_calls[self.position]
+
+    @property
+    def num_siblings_outstanding(self) -> int:
+        return self.application.num_outstanding(self.stage) - 1
+
+    @property
+    def prompt_segments(self) -> tuple[tuple[str, int], ...]:
+        keys = content_keys(self.app_id, self.spec, self.application.output_tokens)
+        return tuple((f"{name}/{tag}", tokens) for name, tag, tokens in keys)
+
+    @property
+    def oracle(self) -> Oracle:
+        return Oracle(self)
+
+
+class Oracle:
+    """What no gateway knows of a call (`policies.interface.OracleView`)."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: CallState) -> None:
+        self._call = call
+
+    @property
+    def num_output_tokens(self) -> int:
+        return self._call.num_output_tokens
+
+    @property
+    def remaining_work_tokens(self) -> int:
+        seen: dict[int, CallState] = {}
+        stack = [self._call]
+        while stack:
+            call = stack.pop()
+            if call.index not in seen:
+                seen[call.index] = call
+                stack.extend(call.dependants)
+        return sum(call.num_prompt_tokens + call.num_output_tokens for call in seen.values())
+
+
+class ApplicationState:
+    """One application of a running workload."""
+
+    __slots__ = ("_graph", "_outstanding", "app_id", "arrived_at", "calls", "spec")
+
+    def __init__(self, spec: Application) -> None:
+        self.spec = spec
+        self.app_id = spec.id
+        self.arrived_at = spec.arrival
+        self.calls: tuple[CallState, ...] = ()
+        self._graph: Graph | None = None
+        self._outstanding: Counter[str] | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """Shape of the dependency graph, computed when first asked for."""
+        if self._graph is None:
+            self._graph = graph_of(self.spec)
+        return self._graph
+
+    @property
+    def output_tokens(self) -> dict[str, int]:
+        """Output length of each call by id; prompts that contain outputs need it."""
+        return {call.call_id: call.num_output_tokens for call in self.calls}
+
+    def num_outstanding(self, stage: str) -> int:
+        """Unfinished calls of one stage."""
+        if self._outstanding is None:
+            self._outstanding = Counter(
+                call.stage for call in self.calls if call.status is not CallStatus.FINISHED
+            )
+        return self._outstanding[stage]
+
+    def call_done(self, call: CallState) -> None:
+        """Count a call that has just finished."""
+        if self._outstanding is not None:
+            self._outstanding[call.stage] -= 1
+
+
+def build_applications(workload: Workload) -> list[ApplicationState]:
+    """Running state of every application, with calls linked to their dependants."""
+    paths = iter(prefix_paths(workload))
+    applications = []
+    index = 0
+    for spec in workload.applications:
+        application = ApplicationState(spec)
+        outputs = {call.id: call.output_tokens for call in spec.calls}
+        calls = []
+        for position, call in enumerate(spec.calls):
+            calls.append(
+                CallState(call, application, index, position, num_prompt_tokens(call, outputs), next(paths))
+            )
+            index += 1
+        application.calls = tuple(calls)
+        if len(calls) > 1:
+            _link(application)
+        applications.append(application)
+    return applications
+
+
+def _link(application: ApplicationState) -> None:
+    graph = application.graph
+    for call, parents, children in zip(application.calls, graph.parents, graph.children, strict=True):
+        call.num_blocking = len(parents)
+        call.dependants = tuple(application.calls[child] for child in children)

@@ -1,0 +1,130 @@
+"""A simulated cluster: the coordinator, the engines and the clock, wired together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import pandas as pd
+from simpy.events import Event
+
+from policies.calls import ApplicationState, CallState, CallStatus
+from policies.coordinator import Actions, BackendError, Coordinator
+from sim.clock import Clock
+from sim.records import CallLog, StepLog, steps_frame
+from sim.request import Request
+
+
+class SimulatedEngine(Protocol):
+    """What the cluster needs of an engine, whatever it imitates."""
+
+    steps: StepLog
+
+    def submit(self, request: Request, now: float) -> None:
+        """Take a request; its listener hears of its end."""
+
+
+class Cluster:
+    """Runs the calls of a coordinator on simulated engines.
+
+    Parameters
+    ----------
+    clock : Clock
+    coordinator : Coordinator
+    make_engines : callable
+        Builds the engines, given this cluster as their listener; engine `i` of the result has id `i`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        coordinator: Coordinator,
+        make_engines: Callable[[Cluster], Sequence[SimulatedEngine]],
+    ) -> None:
+        self._clock = clock
+        self._coordinator = coordinator
+        self._engines = make_engines(self)
+        self._calls = CallLog()
+        self._arrivals = iter(sorted(coordinator.applications, key=lambda app: app.arrived_at))
+        self._next_application: ApplicationState | None = None
+
+    def run(self, on_progress: Callable[[int], None] | None = None) -> None:
+        """Run until every call is done.
+
+        Parameters
+        ----------
+        on_progress : callable, optional
+            Told the number of finished calls, now and then.
+
+        Raises
+        ------
+        BackendError
+            When calls are left that nothing will ever dispatch, because the policy holds them.
+        """
+        self._await_application()
+        if on_progress is None:
+            self._clock.run()
+        else:
+            self._run_reporting(on_progress)
+        if len(self._calls) < len(self._coordinator.calls):
+            stuck = next(call for call in self._coordinator.calls if call.status is CallStatus.SUBMITTED)
+            raise BackendError(
+                f"{len(self._coordinator.calls) - len(self._calls)} calls never ran: the policy holds "
+                f"{stuck.app_id}/{stuck.call_id} and nothing is left to happen"
+            )
+
+    def _run_reporting(self, on_progress: Callable[[int], None]) -> None:
+        clock = self._clock
+        while clock.peek() != float("inf"):
+            for _ in range(20_000):
+                if clock.peek() == float("inf"):
+                    break
+                clock.step()
+            on_progress(len(self._calls))
+
+    # -- from the client ----------------------------------------------------------------------------------------------
+
+    def _await_application(self) -> None:
+        self._next_application = application = next(self._arrivals, None)
+        if application is not None:
+            self._clock.call_at(application.arrived_at, self._application_arrived)
+
+    def _application_arrived(self, event: Event) -> None:
+        application = self._next_application
+        assert application is not None  # set with the alarm
+        self._carry_out(self._coordinator.application_arrived(application, self._clock.now))
+        self._await_application()
+
+    def _carry_out(self, actions: Actions) -> None:
+        for call in actions.dispatches:
+            request = Request(call, call.num_prompt_tokens, call.num_output_tokens, call.path, call.rank)
+            self._engines[call.engine_id].submit(request, call.dispatched_at)
+        for call in actions.waits:
+            self._clock.call_at(call.submitted_at, lambda _, call=call: self._call_submitted(call))
+
+    def _call_submitted(self, call: CallState) -> None:
+        self._carry_out(self._coordinator.call_submitted(call, self._clock.now))
+
+    # -- from the engines ---------------------------------------------------------------------------------------------
+
+    def request_finished(self, request: Request, at: float) -> None:
+        """An engine is done with a request; its client hears of it at the instant `at`."""
+        self._calls.append(request, request.call, at)
+        if at > self._clock.now:
+            self._clock.call_at(at, lambda _: self._call_finished(request.call))
+        else:
+            self._call_finished(request.call)
+
+    def _call_finished(self, call: CallState) -> None:
+        self._carry_out(self._coordinator.call_finished(call, self._clock.now))
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """Calls, steps and decisions of the run, as in `traces.records`."""
+        calls = self._coordinator.calls
+        return {
+            "calls": self._calls.frame(calls),
+            "steps": steps_frame([engine.steps for engine in self._engines]),
+            "decisions": self._coordinator.decisions.frame(calls),
+        }

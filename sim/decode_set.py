@@ -1,0 +1,113 @@
+"""The requests of an engine that decode one token a step, held so that a step costs the same whatever their number.
+
+`tick` counts decode steps. A request joins with an offset to it, so its computed tokens are `offset + tick`, and with
+the tick of its last token. A step then changes one counter: the sum of contexts follows from the sum of offsets, the
+demand for KV blocks from sixteen phase counters (how many requests cross a block boundary at each tick, modulo the
+block size), the next end from a heap whose stale entries are skipped.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+from sim.request import Request, State
+
+
+class DecodeSet:
+    """Decoding requests of one engine.
+
+    Parameters
+    ----------
+    block_size : int
+        Tokens in a KV block.
+    """
+
+    __slots__ = ("_block_size", "_ends", "_phases", "_sum_offsets", "size", "tick", "version")
+
+    def __init__(self, block_size: int) -> None:
+        self._block_size = block_size
+        self._sum_offsets = 0
+        self._phases = [0] * block_size
+        self._ends: list[tuple[int, int, Request]] = []
+        self.size = 0
+        self.tick = 0
+        self.version = 0  # changes whenever the members do
+
+    @property
+    def num_context_tokens(self) -> int:
+        """Tokens the requests attend to in the next step, summed."""
+        return self._sum_offsets + self.size * (self.tick + 1)
+
+    def num_computed(self, request: Request) -> int:
+        """Tokens of a member whose KV is computed, or under way."""
+        return request.offset + self.tick
+
+    def num_left(self, request: Request) -> int:
+        """Decode steps a member still needs."""
+        return request.end_tick - self.tick
+
+    def join(self, request: Request, num_computed: int, num_left: int) -> None:
+        """Add a request with `num_computed` tokens computed that has `num_left` to decode, at least one."""
+        request.state = State.DECODE
+        request.offset = offset = num_computed - self.tick
+        request.end_tick = self.tick + num_left
+        heappush(self._ends, (request.end_tick, request.admission, request))
+        self.version += 1
+        self.size += 1
+        self._sum_offsets += offset
+        self._phases[offset % self._block_size] += 1
+
+    def leave(self, request: Request) -> None:
+        """Remove a member; its heap entry goes stale."""
+        request.end_tick = -1
+        self.version += 1
+        self.size -= 1
+        self._sum_offsets -= request.offset
+        self._phases[request.offset % self._block_size] -= 1
+
+    def steps_to_next_end(self) -> int:
+        """Steps until a member has had its last token; 0 when there is no member."""
+        while self._ends:
+            end_tick, _, request = self._ends[0]
+            if request.end_tick == end_tick:
+                return end_tick - self.tick
+            heappop(self._ends)
+        return 0
+
+    def block_demand(self, num_steps: int) -> int:
+        """KV blocks the members need for the next `num_steps` steps."""
+        cycles, rest = divmod(num_steps, self._block_size)
+        demand = cycles * self.size
+        for step in range(rest):
+            demand += self._phases[-(self.tick + step) % self._block_size]
+        return demand
+
+    def needs_block(self, request: Request) -> bool:
+        """Whether the next step of a member starts a new block."""
+        return (request.offset + self.tick) % self._block_size == 0
+
+    def steps_within(self, num_blocks: int, limit: int) -> int:
+        """Steps, at most `limit`, that `num_blocks` free blocks allow."""
+        if self.size * -(-limit // self._block_size) <= num_blocks:
+            return limit
+        cycles = num_blocks // self.size
+        num_steps, left = cycles * self._block_size, num_blocks - cycles * self.size
+        while num_steps < limit:
+            left -= self._phases[-(self.tick + num_steps) % self._block_size]
+            if left < 0:
+                return num_steps
+            num_steps += 1
+        return limit
+
+    def advance(self, num_steps: int) -> list[Request]:
+        """Decode `num_steps` steps, none past the next end; returns the members that have had their last."""
+        self.tick = tick = self.tick + num_steps
+        ended: list[Request] = []
+        ends = self._ends
+        while ends and ends[0][0] <= tick:
+            end_tick, _, request = heappop(ends)
+            if request.end_tick == end_tick:
+                self.leave(request)
+                request.state = State.LAST
+                ended.append(request)
+        return ended

@@ -1,0 +1,80 @@
+"""The waiting queue of an engine, first come first served or by priority, as vLLM's `RequestQueue`."""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heapify, heappop, heappush
+from typing import Any, Protocol
+
+from sim.request import Request
+
+
+class WaitingQueue(Protocol):
+    """Requests that are not running, in the order in which they may start."""
+
+    def __len__(self) -> int: ...
+    def add(self, request: Request) -> None:
+        """Enter a new request."""
+
+    def put_back(self, request: Request) -> None:
+        """Enter a preempted request."""
+
+    def peek(self) -> Request:
+        """The request to start next; the queue is not empty."""
+
+    def pop(self) -> Request:
+        """Remove and return it."""
+
+    def remove(self, request: Request) -> None:
+        """Remove one request from anywhere."""
+
+
+class FirstComeFirstServed:
+    """Order of arrival; a preempted request goes to the head."""
+
+    def __init__(self) -> None:
+        self._requests: deque[Request] = deque()
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, request: Request) -> None:
+        self._requests.append(request)
+
+    def put_back(self, request: Request) -> None:
+        self._requests.appendleft(request)
+
+    def peek(self) -> Request:
+        return self._requests[0]
+
+    def pop(self) -> Request:
+        return self._requests.popleft()
+
+    def remove(self, request: Request) -> None:
+        self._requests.remove(request)
+
+
+class ByPriority:
+    """Lowest (priority, arrival) first; a preempted request competes like any other."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Any, float, int, Request]] = []
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, request: Request) -> None:
+        heappush(self._heap, (request.priority, request.arrived_at, request.sequence, request))
+
+    def put_back(self, request: Request) -> None:
+        self.add(request)
+
+    def peek(self) -> Request:
+        return self._heap[0][3]
+
+    def pop(self) -> Request:
+        return heappop(self._heap)[3]
+
+    def remove(self, request: Request) -> None:
+        self._heap = [entry for entry in self._heap if entry[3] is not request]
+        heapify(self._heap)
