@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,13 @@ MAX_POINTS = 1000
 #: Samples up to this size show each call as a dot, because a step of 1/n is then worth seeing.
 MAX_DOTS = 12
 
-_TITLES = {
-    "ttft": "TTFT",
-    "tpot": "TPOT",
-    "e2e": "E2E latency",
-    "hold_time": "hold time",
-    "queue_time": "queue time in the engine",
+#: Axis title, unit and scale from seconds of each metric.
+_AXES = {
+    "ttft": ("TTFT", "s", 1.0),
+    "tpot": ("TPOT", "ms", 1e3),
+    "e2e": ("E2E latency", "s", 1.0),
+    "hold_time": ("hold time", "s", 1.0),
+    "queue_time": ("queue time in the engine", "s", 1.0),
 }
 
 
@@ -60,8 +62,10 @@ def latency_cdf(
         axes = figure.subplots(len(shown), len(stages), squeeze=False, sharey=True)
         for row, metric in zip(axes, shown, strict=True):
             for ax, stage in zip(row, stages, strict=True):
-                _panel(ax, {policy: frame.loc[frame["stage"] == stage, metric] for policy, frame in measured.items()})
-                ax.set_xlabel(f"{_TITLES[metric]} ({'ms' if metric == 'tpot' else 's'})")
+                samples = {policy: frame.loc[frame["stage"] == stage, metric] for policy, frame in measured.items()}
+                title, unit, scale = _AXES[metric]
+                _panel(ax, samples, scale)
+                ax.set_xlabel(f"{title} ({unit})")
             row[0].set_ylabel("share of calls")
         _stage_titles(axes[0], stages, measured, num_left_out)
         handles, labels = axes[0][0].get_legend_handles_labels()
@@ -81,26 +85,31 @@ def largest_stages(measured: Mapping[str, pd.DataFrame], max_stages: int) -> tup
 
 
 def cdf_points(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of an empirical distribution function: instants (num_points,), shares (num_points,), from 0 to 1."""
+    """Steps of an empirical distribution: values (num_points,), shares (num_points,) from 0 to 1; empty without values."""
     ordered = np.sort(values.dropna().to_numpy(dtype=float))
     if len(ordered) > MAX_POINTS:
         ordered = np.quantile(ordered, np.linspace(0, 1, MAX_POINTS), method="inverted_cdf")
-    shares = np.arange(len(ordered) + 1) / max(len(ordered), 1)
+    if not len(ordered):
+        return ordered, ordered
+    shares = np.arange(len(ordered) + 1) / len(ordered)
     return np.concatenate([ordered[:1], ordered]), shares
 
 
-def _panel(ax: Axes, samples: Mapping[str, pd.Series]) -> None:
-    """One line a policy; earlier ones are wider, so that equal lines show all colours."""
+def _panel(ax: Axes, samples: Mapping[str, pd.Series], scale: float) -> None:
+    """One line a policy; earlier ones are wider, so that equal lines show all colours. The axis begins at 0."""
     for index, (policy, values) in enumerate(samples.items()):
-        scale = 1e3 if values.name == "tpot" else 1.0
         seconds, shares = cdf_points(values)
         width = 1.4 + 0.9 * (len(samples) - 1 - index)
-        look = {"color": style.colour(index), "linestyle": style.dashes(index), "linewidth": width}
+        look: dict[str, Any] = {"color": style.colour(index), "linestyle": style.dashes(index), "linewidth": width}
         ax.plot(seconds * scale, shares, drawstyle="steps-post", label=policy, **look)
         if len(values) <= MAX_DOTS:
             ax.plot(seconds[1:] * scale, shares[1:], "o", color=style.colour(index), markersize=2.5 + width)
     ax.set_ylim(0, 1.03)
-    ax.set_xlim(0, 1.06 * ax.dataLim.xmax if ax.dataLim.xmax > 0 else 1.0)  # from 0, so that lengths compare
+    largest = max((float(values.max()) for values in samples.values() if values.notna().any()), default=None)
+    if largest is None:
+        ax.text(0.5, 0.5, "undefined", ha="center", va="center", color="#777777", transform=ax.transAxes)
+    elif largest > 0:
+        ax.set_xlim(0, 1.06 * largest * scale)
 
 
 def _stage_titles(axes: Sequence[Axes], stages: Sequence[str], measured: Mapping[str, pd.DataFrame], rest: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,7 +172,11 @@ def _time_range(panels: Sequence[Panel]) -> tuple[float, float]:
 def _draw(ax: Axes, panel: Panel, stages: Sequence[str]) -> None:
     """Bands, then one collection a stage and phase: thousands of rectangles stay quick."""
     is_dense = panel.num_lanes > MAX_LANES_WITH_WAITING
-    look = {"antialiased": not is_dense, "edgecolor": "white", "linewidth": 0.3 if len(panel.calls) <= 600 else 0.0}
+    look: dict[str, Any] = {
+        "antialiased": not is_dense,
+        "edgecolor": "white",
+        "linewidth": 0.3 if len(panel.calls) <= 600 else 0.0,
+    }
     for _, top, bottom in panel.bands:
         ax.axhspan(top, bottom, color="#f4f4f4", zorder=0)
     for index, stage in enumerate(stages):
@@ -180,7 +185,7 @@ def _draw(ax: Axes, panel: Panel, stages: Sequence[str]) -> None:
             if label != "waiting" or panel.with_waiting:
                 face = style.blend(style.colour(index), other, share)
                 corners = _rectangles(own, start, end, 0.0 if is_dense else 0.06)
-                ax.add_collection(PolyCollection(corners, facecolor=face, **look))
+                ax.add_collection(PolyCollection(list(corners), facecolor=face, **look))
     ax.set_ylim(panel.num_lanes + 0.3, -0.3)
     ax.set_yticks([(top + bottom) / 2 for _, top, bottom in panel.bands])
     ax.set_yticklabels([f"engine {engine}" for engine, _, _ in panel.bands])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from analysis.graph import levels
 from analysis.plots import style
@@ -49,7 +50,7 @@ def describe_workload(workload: Workload, *, caption: str = "") -> Figure:
 
 def call_lengths(workload: Workload) -> pd.DataFrame:
     """One row a call: `stage`, `prompt_tokens`, `output_tokens`."""
-    rows = []
+    rows: list[tuple[str, int, int]] = []
     for application in workload.applications:
         outputs = {call.id: call.output_tokens for call in application.calls}
         rows.extend((call.stage, num_prompt_tokens(call, outputs), call.output_tokens) for call in application.calls)
@@ -93,7 +94,7 @@ def _draw_lengths(ax: Axes, lengths: pd.DataFrame, column: str) -> None:
         tokens, shares = cdf_points(values)
         label = f"{stage} (median {values.median():,.0f})"
         width = max(1.3, 2.9 - 0.8 * index)  # equal lines show all colours
-        look = {"color": style.colour(index), "linestyle": style.dashes(index), "linewidth": width}
+        look: dict[str, Any] = {"color": style.colour(index), "linestyle": style.dashes(index), "linewidth": width}
         ax.plot(np.maximum(tokens, 1), shares, drawstyle="steps-post", label=label, **look)
     _logarithmic_axis(ax, lengths[column])
     ax.set_ylim(0, 1.03)
@@ -133,8 +134,8 @@ def _draw_widths(ax: Axes, widths: pd.DataFrame) -> None:
     ax.set_xlabel("depth in the graph")
     ax.set_ylabel("calls of one application")
     ax.set_ylim(0, 1.3 * float(widths["largest"].max()))
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     if len(widths) < 3:
         ax.set_xlim(-1, 2)
     ax.legend(loc="upper right", fontsize=7.5, ncols=2)

@@ -26,14 +26,12 @@ def map_reduce_workload(num_maps, arrival=0.0):
 
 
 def assert_picture(figure, tmp_path):
-    """A PNG with ink in several colours, and an SVG that repeats byte for byte."""
+    """A PNG with ink in several colours, and an SVG beside it."""
     png, svg = style.save(figure, tmp_path / "picture")
     pixels = matplotlib.image.imread(png)[..., :3]
     assert pixels.std() > 0.02
     assert len(np.unique(pixels.reshape(-1, 3).round(1), axis=0)) > 8
-    before = svg.read_bytes()
-    style.save(figure, tmp_path / "picture")
-    assert svg.read_bytes() == before
+    assert b"<svg" in svg.read_bytes()
 
 
 def test_the_cdf_picture_is_drawn_for_several_policies(calls, tmp_path):
@@ -102,6 +100,11 @@ def test_the_workload_picture_is_drawn(tmp_path):
 
 def test_a_workload_of_one_application_has_a_picture(tmp_path):
     assert_picture(describe_workload(map_reduce_workload(3)), tmp_path)
+
+
+def test_the_same_records_give_the_same_svg(calls, tmp_path):
+    first, second = (style.save(gantt({"fifo": calls}), tmp_path / name, ["svg"])[0] for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_width_by_depth_averages_the_applications_that_are_that_deep():
