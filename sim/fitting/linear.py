@@ -37,11 +37,11 @@ def features(step: StepPoint, knots: Knots) -> np.ndarray:
     """
     num_tokens = step.num_decodes + sum(new for new, _ in step.prefills)
     return np.array(
-        [1.0, *_rises(num_tokens, knots.dense), *_rises(step.num_decodes, knots.decode_batch), step.num_context_tokens]
+        [1.0, *rises(num_tokens, knots.dense), *rises(step.num_decodes, knots.decode_batch), step.num_context_tokens]
     )
 
 
-def _rises(count: int, knots: Sequence[int]) -> list[float]:
+def rises(count: int, knots: Sequence[int]) -> list[float]:
     rises = []
     for index in range(1, len(knots)):
         left, right = knots[index - 1], knots[index]
