@@ -49,8 +49,8 @@ def multi_agent_rounds(arrivals: np.ndarray | None = None, shape: AgentsShape = 
 
     Notes
     -----
-    Prompts of one round differ only in their last `task_tokens`, as in the published program of this kind (there 97 % or more
-    of a prompt is common to its round), so nearly all of a round's prefill can be reused within an engine.
+    Prompts of one round differ only in their last `task_tokens`, as in the published program of this kind (97 % or more
+    of a prompt is common to its round there), so nearly all of a round's prefill can be reused within an engine.
     """
     roles = [("coder", shape.num_files)]
     for _ in range(shape.num_revisions):
