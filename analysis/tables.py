@@ -5,13 +5,15 @@ Records and summaries hold seconds; the change of unit happens here, at the last
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 
+from analysis.bounds import Bounds
+from analysis.prediction import Term, bound_terms
 from analysis.summary import STATISTICS, Summary
 
 
@@ -117,6 +119,37 @@ def totals_table(totals: Mapping[str, float]) -> Table:
     rows = [(header(name, TOTAL_UNITS[name]), cell(value, TOTAL_UNITS[name])) for name, value in totals.items()]
     shown = table(pd.DataFrame(rows, columns=["figure", "value"]), {}, title="Totals")
     shown.columns[1].justify = "right"
+    return shown
+
+
+def terms_table(terms: Sequence[Term], *, title: str = "", caption: str = "") -> Table:
+    """A sum written out: one term a line, then the total.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+        Of `Prediction.terms` or `explain_gap`; bounds do not add up and belong in `bounds_table`.
+    title, caption : str, optional
+    """
+    shown = _terms(terms, title, caption)
+    shown.add_section()
+    shown.add_row("total", "", cell(sum(term.seconds for term in terms), SECONDS))
+    return shown
+
+
+def bounds_table(bounds: Bounds) -> Table:
+    """Lower bounds, one a line."""
+    return _terms(bound_terms(bounds), "Lower bounds", "")
+
+
+def _terms(terms: Sequence[Term], title: str, caption: str) -> Table:
+    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD)
+    shown.title_justify = shown.caption_justify = "left"
+    shown.add_column("term")
+    shown.add_column("formula", overflow="fold")
+    shown.add_column("time (s)", justify="right", no_wrap=True)
+    for term in terms:
+        shown.add_row(term.label, term.formula, cell(term.seconds, SECONDS))
     return shown
 
 

@@ -85,7 +85,7 @@ def largest_stages(measured: Mapping[str, pd.DataFrame], max_stages: int) -> tup
 
 
 def cdf_points(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Steps of an empirical distribution: values (num_points,), shares (num_points,) from 0 to 1; empty without values."""
+    """Steps of an empirical distribution: values and shares from 0 to 1, both (num_points,); empty without values."""
     ordered = np.sort(values.dropna().to_numpy(dtype=float))
     if len(ordered) > MAX_POINTS:
         ordered = np.quantile(ordered, np.linspace(0, 1, MAX_POINTS), method="inverted_cdf")
