@@ -128,6 +128,8 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prefill meanwhile, so calls that arrive just behind the first one are scheduled this much later.
     call : float
         Fixed cost that a call pays in the server around the engine (its HTTP front end, say).
+    release : float
+        From the end of a call until a call that waited for its place is dispatched.
     """
 
     client_to_engine: float = 0.0
@@ -135,6 +137,7 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     submit_interval: float = 0.0
     idle_wakeup: float = 0.0
     call: float = 0.0
+    release: float = 0.0
 
 
 class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,11 +51,25 @@ def rises(count: int, knots: Sequence[int]) -> list[float]:
 
 
 def robust_nnls(matrix: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Non-negative coefficients with the smallest Huber loss of relative errors.
+    """Non-negative coefficients with the smallest Huber loss of errors relative to `seconds`.
 
     Parameters
     ----------
     matrix : (num_points, num_terms) float
+    seconds : (num_points,) float
+        Measured durations.
+    """
+    return huber_lstsq(matrix, seconds, seconds)
+
+
+def huber_lstsq(matrix: np.ndarray, target: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Non-negative coefficients with the smallest Huber loss of ``(matrix @ x - target) / seconds``.
+
+    Parameters
+    ----------
+    matrix : (num_points, num_terms) float
+    target : (num_points,) float
+        What the terms must explain: the measured duration less what is known.
     seconds : (num_points,) float
         Measured durations; errors are relative to them.
 
@@ -63,13 +77,14 @@ def robust_nnls(matrix: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     ----------
     Huber, Ann. Math. Statist. 35 (1964) 73, by iteratively reweighted least squares.
     """
-    relative = matrix / seconds[:, None]
+    relative, wanted = matrix / seconds[:, None], target / seconds
     scale = np.maximum(relative.max(axis=0), 1e-300)  # columns of one size, so that the solver's tolerance fits all
+    solution = np.zeros(matrix.shape[1])
     weights = np.ones(len(seconds))
     for _ in range(NUM_REWEIGHTINGS):
         root = np.sqrt(weights)
-        solution, _norm = nnls(relative / scale * root[:, None], root)
-        errors = np.abs(relative / scale @ solution - 1)
+        solution = nnls(relative / scale * root[:, None], wanted * root)[0]
+        errors = np.abs(relative / scale @ solution - wanted)
         weights = np.minimum(1.0, HUBER_RELATIVE / np.maximum(errors, 1e-12))
     coefficients: np.ndarray = solution / scale
     return coefficients
