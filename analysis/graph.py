@@ -1,34 +1,27 @@
-"""Shape of an application's dependency graph: depths, levels, longest chains."""
+"""Levels and longest chains of an application's dependency graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from graphlib import TopologicalSorter
 
+from traces.graph import graph_of
 from traces.workload import Application, Call
 
 
-def in_dependency_order(application: Application) -> list[Call]:
-    """Calls with every call after all it depends on."""
-    by_id = {call.id: call for call in application.calls}
-    order = TopologicalSorter({call.id: call.deps for call in application.calls}).static_order()
-    return [by_id[call_id] for call_id in order]
-
-
 def levels(application: Application) -> list[list[Call]]:
-    """Calls by depth: level 0 depends on nothing, level k on at least one call of level k - 1 and none deeper."""
-    depth: dict[str, int] = {}
-    for call in in_dependency_order(application):
-        depth[call.id] = max((depth[parent] + 1 for parent in call.deps), default=0)
-    grouped: list[list[Call]] = [[] for _ in range(max(depth.values()) + 1)]
-    for call in application.calls:  # file order inside a level
-        grouped[depth[call.id]].append(call)
+    """Calls by depth, in file order: level 0 depends on nothing, level k on a call of level k - 1 and none deeper."""
+    depth = graph_of(application).depth
+    grouped: list[list[Call]] = [[] for _ in range(max(depth) + 1)]
+    for call, level in zip(application.calls, depth, strict=True):
+        grouped[level].append(call)
     return grouped
 
 
 def longest_chain(application: Application, seconds: Callable[[Call], float]) -> float:
     """Largest sum of `seconds` over the calls of one chain of dependencies."""
-    finish: dict[str, float] = {}
-    for call in in_dependency_order(application):
-        finish[call.id] = seconds(call) + max((finish[parent] for parent in call.deps), default=0.0)
-    return max(finish.values())
+    graph = graph_of(application)
+    finish = [0.0] * len(application.calls)
+    for index in graph.order:
+        begin = max((finish[parent] for parent in graph.parents[index]), default=0.0)
+        finish[index] = begin + seconds(application.calls[index])
+    return max(finish)
