@@ -1,0 +1,111 @@
+"""Where results go: run directories that are whole or not there, tables, progress."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from traces.records import RunRecords
+from traces.workload import Workload, num_calls
+
+#: Width of tables when standard output is not a terminal.
+_PLAIN_WIDTH = 120
+
+
+def console() -> Console:
+    """Console for tables on standard output."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+@contextmanager
+def staged(directory: Path, *, overwrite: bool, marker: str = "manifest.json") -> Iterator[Path]:
+    """A folder to write into that becomes `directory` when the block ends well, and vanishes otherwise.
+
+    Parameters
+    ----------
+    directory : Path
+    overwrite : bool
+        Replace what is there, if it holds the file `marker`: only what this project wrote is ever deleted.
+    marker : str
+
+    Raises
+    ------
+    ValueError
+        When something else is there.
+    OSError
+        When the place cannot be written.
+    """
+    _require_free(directory, overwrite, marker)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    try:
+        inner = stage / "new"  # made with the usual permissions, which a temporary folder does not have
+        inner.mkdir()
+        yield inner
+        if directory.exists():
+            directory.rename(stage / "old")
+        inner.rename(directory)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _require_free(directory: Path, overwrite: bool, marker: str) -> None:
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise ValueError(f"--out {directory} must be a directory, and is a file")
+    if not any(directory.iterdir()):
+        return
+    if not (directory / marker).exists():
+        raise ValueError(f"--out {directory} is not empty and holds no {marker}; it is left as it is")
+    if not overwrite:
+        raise ValueError(f"--out {directory} holds an earlier run; add --overwrite to replace it")
+
+
+@contextmanager
+def progress(label: str, workload: Workload) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar over finished calls, on standard error; None when that is not a terminal."""
+    terminal = Console(stderr=True)
+    if not terminal.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, transient=True) as bar:
+        task = bar.add_task(label, total=num_calls(workload))
+        yield lambda finished: bar.update(task, completed=finished)
+
+
+def print_summary(records: RunRecords, *, as_json: bool) -> None:
+    """Print the summary of a run."""
+    from analysis.summary import summarise
+    from analysis.tables import summary_tables
+
+    if not (records.calls["status"] == "ok").any():
+        print("no call finished")
+        return
+    summary = summarise(records.calls, records.steps)
+    if as_json:
+        print(json.dumps(summary.to_dict(), indent=2))
+        return
+    out = console()
+    for table in summary_tables(summary, caption=caption(records)):
+        out.print(table)
+
+
+def caption(records: RunRecords) -> str:
+    """What was run, in one line: workload, policy, engines, profile, seed."""
+    manifest = records.manifest
+    policy = manifest["policy"].get("name", manifest["policy"]["class"])
+    return (
+        f"{manifest['workload']['name']}; policy {policy}; {manifest['num_engines']} x {manifest['profile']}, "
+        f"{manifest['engine_settings']['num_blocks']} KV blocks; {manifest['orchestration']}-side orchestration, "
+        f"network latency {manifest['network_latency']} s; seeds {manifest['seeds']}; simulated"
+    )

@@ -1,0 +1,105 @@
+"""`dovetail simulate`: a workload on simulated engines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dovetail.options import cluster_options, engine_settings, workload_argument
+
+if TYPE_CHECKING:
+    from policies.load import LoadedPolicy
+    from sim.run import Gateway, SimulatedCluster
+    from traces.records import RunRecords
+
+
+@click.command()
+@workload_argument
+@click.option("--policy", default="fifo", show_default=True, help="A policy of the project, or module:Class.")
+@click.option("--policy-arg", "policy_args", multiple=True, metavar="KEY=VALUE", help="As bounds=map=8,reduce=2.")
+@click.option("--routing", help="Take the choice of engine from this policy, the order from --policy.")
+@click.option("--routing-arg", "routing_args", multiple=True, metavar="KEY=VALUE")
+@cluster_options
+@click.option("--view-staleness", type=float, default=0.0, show_default=True, help="Age of engine views, seconds.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of network and policy.")
+@click.option("--step-by-step", is_flag=True, help="Visit every step; slower, with the same records.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the run directory that is there.")
+@click.option("--csv", is_flag=True, help="Write each table as CSV, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON instead of tables.")
+def simulate(workload: Path, out: Path, **options: Any) -> None:
+    """Simulate WORKLOAD and write a run directory.
+
+    The directory gets manifest.json and the tables calls, steps and decisions. It must be new or empty; with
+    --overwrite an earlier run directory is replaced, once the new one is whole.
+    """
+    from dovetail.output import print_summary, progress, staged
+    from sim.run import check_fit
+    from sim.run import simulate as run
+    from traces.files import load_workload
+    from traces.records import write_run
+
+    cluster, gateway = _setting(options)
+    policy = _policy(options)
+    loaded = load_workload(workload)
+    check_fit(loaded, cluster.settings, source=str(workload))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed batch job keeps what it has, as with Ctrl-C
+    with staged(out, overwrite=options["overwrite"]) as directory:
+        with progress("simulating", loaded) as on_progress:
+            records = run(loaded, policy.policy, cluster, gateway, on_progress)
+        _complete_manifest(records, policy, options["seed"])
+        write_run(directory, records, csv=options["csv"])
+    if warnings := records.manifest["warnings"]:
+        print(f"dovetail: warning: {'; '.join(warnings)}", file=sys.stderr)
+    print_summary(records, as_json=options["as_json"])
+    if not records.manifest["complete"]:
+        print(f"dovetail: interrupted; what was done by then is in {out}", file=sys.stderr)
+        sys.exit(130)
+
+
+def _setting(options: dict[str, Any]) -> tuple[SimulatedCluster, Gateway]:
+    """Cluster and gateway from the parsed options."""
+    from sim.network import parse_network_latency
+    from sim.profile import load_profile
+    from sim.run import Gateway, SimulatedCluster
+
+    profile = load_profile(options["profile"])
+    settings = engine_settings(profile, options)
+    gateway = Gateway(
+        window=options["window"],
+        orchestration=options["orchestration"],
+        network_latency=parse_network_latency(options["network_latency"]),
+        view_staleness=options["view_staleness"],
+        seed=options["seed"],
+    )
+    return SimulatedCluster(profile, options["num_engines"], settings, skip=not options["step_by_step"]), gateway
+
+
+def _policy(options: dict[str, Any]) -> LoadedPolicy:
+    """The policy, with the routing of another one where that is asked for."""
+    from policies.compose import compose
+    from policies.load import LoadedPolicy, load_policy
+
+    policy = load_policy(options["policy"], options["policy_args"], seed=options["seed"])
+    if options["routing"] is None:
+        if options["routing_args"]:
+            raise click.UsageError("--routing-arg needs --routing", click.get_current_context())
+        return policy
+    routing = load_policy(options["routing"], options["routing_args"], seed=options["seed"])
+    parameters = {"order": policy.parameters, "routing": routing.parameters}
+    return LoadedPolicy(compose(policy.policy, routing.policy), f"{policy.name} + {routing.name}", parameters)
+
+
+def _complete_manifest(records: RunRecords, policy: LoadedPolicy, seed: int) -> None:
+    """What only the command line knows: its own words, and where the policy came from."""
+    records.manifest["command"] = ["dovetail", *sys.argv[1:]]
+    records.manifest["policy"] |= {
+        "name": policy.name,
+        "parameters": json.loads(json.dumps(policy.parameters, default=str)),
+    }
+    records.manifest["seeds"]["policy"] = seed
