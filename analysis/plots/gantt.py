@@ -25,6 +25,9 @@ from analysis.plots import style
 #: Lanes a panel may have before waiting is left out and, if that is not enough, lanes become thinner than a line.
 MAX_LANES_WITH_WAITING = 120
 
+#: Name under which stages share a colour when there are more of them than colours.
+OTHER_STAGES = "(other stages)"
+
 _INCHES_PER_LANE = 0.085
 _PANEL_HEIGHT = (1.2, 5.0)  # least and most, inches
 _BAND_GAP = 0.8  # free lanes between two engines
@@ -86,10 +89,12 @@ def gantt(runs: Mapping[str, pd.DataFrame], *, caption: str = "", max_calls: int
     Raises
     ------
     ValueError
-        When a run has no completed call.
+        When there is no run, or a run has no completed call.
     """
+    if not runs:
+        raise ValueError("runs={} must name at least one run")
     panels = [place(policy, calls, max_calls) for policy, calls in runs.items()]
-    stages = list(pd.concat([panel.calls for panel in panels])["stage"].unique()) if panels else []
+    stages = legend_stages(pd.concat([panel.calls["stage"] for panel in panels]))
     heights = [float(np.clip(panel.num_lanes * _INCHES_PER_LANE, *_PANEL_HEIGHT)) for panel in panels]
     with rc_context(style.SETTINGS):
         figure = style.new_figure(9.0, sum(heights) + 0.35 * len(panels) + 0.9)
@@ -120,6 +125,15 @@ def place(policy: str, calls: pd.DataFrame, max_calls: int) -> Panel:
     title = f"{policy} ({', '.join(notes)})" if notes else policy
     until = float(done["scheduled_at"].iloc[max_calls]) if len(drawn) < len(done) else float("inf")
     return Panel(title, placed, bands, with_waiting, until)
+
+
+def legend_stages(stage_of_call: pd.Series) -> list[str]:
+    """Stages that get a colour of their own, in order of appearance; beyond six, the smaller ones share the last."""
+    stages = list(stage_of_call.unique())
+    if len(stages) <= len(style.PALETTE):
+        return stages
+    largest = set(stage_of_call.value_counts().index[: len(style.PALETTE) - 1])
+    return [*(stage for stage in stages if stage in largest), OTHER_STAGES]
 
 
 def lanes(starts: Sequence[float], ends: Sequence[float]) -> list[int]:
@@ -180,7 +194,8 @@ def _draw(ax: Axes, panel: Panel, stages: Sequence[str]) -> None:
     for _, top, bottom in panel.bands:
         ax.axhspan(top, bottom, color="#f4f4f4", zorder=0)
     for index, stage in enumerate(stages):
-        own = panel.calls[panel.calls["stage"] == stage]
+        is_own = panel.calls["stage"] == stage if stage != OTHER_STAGES else ~panel.calls["stage"].isin(stages)
+        own = panel.calls[is_own]
         for label, start, end, other, share in _PHASES:
             if label != "waiting" or panel.with_waiting:
                 face = style.blend(style.colour(index), other, share)
