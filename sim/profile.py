@@ -126,6 +126,8 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_wakeup : float
         From the first schedule of an idle engine until it looks at its queue again: the host launches the first
         prefill meanwhile, so calls that arrive just behind the first one are scheduled this much later.
+    idle_start : float
+        What the first prefill step of an idle engine takes longer: no step before it hides its launch.
     call : float
         Fixed cost that a call pays in the server around the engine (its HTTP front end, say).
     release : float
@@ -136,6 +138,7 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine_to_client: float = 0.0
     submit_interval: float = 0.0
     idle_wakeup: float = 0.0
+    idle_start: float = 0.0
     call: float = 0.0
     release: float = 0.0
 

@@ -26,7 +26,7 @@ TOKEN_BUDGET = 2048  # max_num_batched_tokens of the measured runs
 NUM_BLOCKS, BLOCK_SIZE = 3801, 16  # as the measured engine reported them
 
 #: Columns beside the terms of a step: synchronous host time per step and per decoding call; what a whole one-token run
-#: of the probe adds to its prefill step; what a prefill on an idle engine adds. The last two are not part of a profile.
+#: of the probe adds to its prefill step; what a prefill on an idle engine adds. The third is not part of a profile.
 SYNC_STEP, SYNC_DECODE, PROBE_PREFILL, IDLE_PREFILL = np.eye(4)
 NOTHING = np.zeros(4)
 
@@ -77,16 +77,16 @@ def burst_decode_rows(folder: Path, runs: slice) -> list[Row]:
     ]
 
 
-def fit_terms(rows: list[Row], seconds_per_pair: float) -> Terms:
-    """Terms of a step from fitted rows."""
+def fit_terms(rows: list[Row], seconds_per_pair: float) -> tuple[Terms, float]:
+    """Terms of a step from fitted rows, and what a prefill on an idle engine takes longer, in seconds."""
     matrix = np.array([np.concatenate([sum(features(s, KNOTS) for s in steps), extra]) for steps, extra in rows])
     pairs = [sum(n * c + n * (n + 1) / 2 for step in steps for n, c in step.prefills) for steps, _ in rows]
     seconds = np.array([sum(step.seconds for step in steps) for steps, _ in rows])
     solution = robust_nnls(matrix, seconds - seconds_per_pair * np.array(pairs))
     num_dense, num_batch = len(KNOTS.dense), len(KNOTS.decode_batch)
     batch = np.concatenate([[0.0], solution[num_dense : num_dense + num_batch - 1]])
-    per_context, sync_step, sync_decode = solution[num_dense + num_batch - 1 :][:3]
-    return Terms(
+    per_context, sync_step, sync_decode, _probe, idle = solution[num_dense + num_batch - 1 :]
+    terms = Terms(
         dense=curve_table(KNOTS.dense, np.cumsum(solution[:num_dense])),
         decode_batch=curve_table(KNOTS.decode_batch, np.cumsum(batch)),
         decode_context=constant(per_context),
@@ -98,6 +98,7 @@ def fit_terms(rows: list[Row], seconds_per_pair: float) -> Terms:
         synchronous_seconds_per_step=rounded(sync_step),
         synchronous_seconds_per_decode=rounded(sync_decode),
     )
+    return terms, float(idle)
 
 
 def window_residual(points: str, rows: list[Row], cost: StepCost, *, fitted: bool) -> Residual:
@@ -130,7 +131,7 @@ def fit(data: Path) -> Profile:
     probe, idle = probe_rows(folder), idle_prefill_rows(folder)
     chain, maps = window_rows(folder, "chain_lat0"), window_rows(folder, "mr15_w2")
     burst = window_rows(folder, "burst128", slice(1)) + burst_decode_rows(folder, slice(1))
-    terms = fit_terms(probe + idle + chain + maps + burst, per_pair)
+    terms, idle_start = fit_terms(probe + idle + chain + maps + burst, per_pair)
     profile = Profile(
         name="h100-llama-13b",
         measurement=Measurement(
@@ -151,7 +152,7 @@ def fit(data: Path) -> Profile:
             max_tokens_per_step=4000, max_decodes=98, max_context_tokens=60_800, max_context_tokens_per_call=4096
         ),
         residuals=(),
-        overheads=measured_overheads(folder),
+        overheads=msgspec.structs.replace(measured_overheads(folder), idle_start=rounded(idle_start)),
         engine_defaults=EngineDefaults(NUM_BLOCKS, BLOCK_SIZE, 4096, 256, TOKEN_BUDGET, LLAMA_13B.kv_bytes_per_token()),
     )
     cost, synchronous = profile.step_cost(True), profile.step_cost(False)

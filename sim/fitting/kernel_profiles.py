@@ -238,15 +238,19 @@ def method_check(data: Path) -> list[Residual]:
     ]
 
 
+def complete(build: Build, data: Path) -> Profile:
+    """The profile with every check that the data allows."""
+    profile = fit(build, data)
+    if build.gpu != "h100":
+        return profile
+    return msgspec.structs.replace(profile, residuals=(*profile.residuals, *method_check(data)))
+
+
 def main() -> None:
     """Build, print residuals, write the profiles."""
     options = arguments(__doc__)
     for build in BUILDS:
-        profile = fit(build, options.data)
-        if build.gpu == "h100":
-            residuals = (*profile.residuals, *method_check(options.data))
-            profile = msgspec.structs.replace(profile, residuals=residuals)
-        write_profile(profile, options.out)
+        write_profile(complete(build, options.data), options.out)
 
 
 if __name__ == "__main__":

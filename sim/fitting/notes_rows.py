@@ -76,11 +76,13 @@ def rows() -> list[tuple[str, float, float, str]]:
     return made
 
 
-def main() -> None:
-    """Print the rows."""
-    for label, published, predicted, kind in rows():
-        print(f"{label:68s} {published:6.2f} {predicted:6.2f} {predicted / published - 1:+7.1%}  {kind}")
+def table() -> str:
+    """The rows as text: label, published seconds, predicted seconds, error, kind."""
+    return "\n".join(
+        f"{label:68s} {published:6.2f} {predicted:6.2f} {predicted / published - 1:+7.1%}  {kind}"
+        for label, published, predicted, kind in rows()
+    )
 
 
 if __name__ == "__main__":
-    main()
+    print(table())
