@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-#: Per-call metrics in the order of tables: how each is computed from the columns of `traces.records.CALL_COLUMNS`.
+#: Columns of `call_metrics` in the order of tables.
 CALL_METRICS = ("hold_time", "queue_time", "ttft", "tpot", "e2e")
 
 

@@ -59,8 +59,10 @@ def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", ca
     shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD)
     shown.title_justify = shown.caption_justify = "left"
     for name in map(str, frame.columns):
-        is_text = name not in units  # names stay on one line, headers of numbers may wrap
-        shown.add_column(header(name, units.get(name)), justify="left" if is_text else "right", no_wrap=is_text)
+        is_text = name not in units  # names stay on one line; headers of numbers wrap, but only between words
+        title_ = header(name, units.get(name))
+        longest_word = max(map(len, title_.split()), default=1)
+        shown.add_column(title_, justify="left" if is_text else "right", no_wrap=is_text, min_width=longest_word)
     for row in frame.itertuples(index=False):
         shown.add_row(*(cell(value, units.get(str(name))) for name, value in zip(frame.columns, row, strict=True)))
     return shown

@@ -119,4 +119,4 @@ def _stage_titles(axes: Sequence[Axes], stages: Sequence[str], measured: Mapping
         size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         ax.set_title(f"{stage} (n = {size})", loc="left", fontweight="bold")
     if rest:
-        axes[-1].set_title(f"(+ {rest} smaller not drawn)", loc="right", fontsize=7, y=1.08)
+        axes[-1].set_title(f"(+ {rest} more stages)", loc="right", fontsize=7, y=1.08)

@@ -14,8 +14,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 #: Okabe and Ito's colours, told apart under the common forms of colour blindness (https://jfly.uni-koeln.de/color/),
-#: without their yellow, which is too light for lines, and ordered so that the first few differ most.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#555555")
+#: without their yellow and black, and with Tol's wine (https://sronpersonalpages.nl/~pault/); grey is for phases.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255")
 
 #: Line styles that go with the colours, so that a picture also reads in grey.
 DASHES: tuple[object, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
