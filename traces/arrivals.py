@@ -54,7 +54,8 @@ def trace_arrivals(instants: np.ndarray, rate: float | None = None) -> np.ndarra
         raise ValueError("instants must be finite numbers of seconds")
     if rate is None or len(shifted) < 2 or shifted[-1] == 0:
         return shifted
-    shifted *= (len(shifted) - 1) / shifted[-1] / _rate(rate)
+    shifted /= shifted[-1]  # first to [0, 1], so that no span is too short to stretch
+    shifted *= (len(shifted) - 1) / _rate(rate)
     return shifted
 
 

@@ -35,8 +35,9 @@ def test_trace_arrivals_are_sorted_and_start_at_zero():
     assert trace_arrivals(np.array([7.0, 5.0, 10.0])).tolist() == [0.0, 2.0, 5.0]
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=2, max_size=50, unique=True), st.floats(0.1, 100))
-def test_trace_arrivals_are_stretched_to_the_rate_and_keep_their_shape(instants, rate):
+@given(st.lists(st.integers(0, 10**15), min_size=2, max_size=50, unique=True), st.floats(0.1, 100))
+def test_trace_arrivals_are_stretched_to_the_rate_and_keep_their_shape(nanoseconds, rate):
+    instants = [ns / 1e9 for ns in nanoseconds]
     plain, scaled = trace_arrivals(np.array(instants)), trace_arrivals(np.array(instants), rate=rate)
 
     assert (len(scaled) - 1) / scaled[-1] == pytest.approx(rate)

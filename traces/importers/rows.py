@@ -17,6 +17,18 @@ from traces.validation import shown
 
 Row = TypeVar("Row")
 
+#: msgspec's words for what it expected, in plain English.
+_PLAIN_WORDS = {
+    "Expected": "must be",
+    "int": "an integer",
+    "float": "a number",
+    "str": "a string",
+    "array": "a list",
+    "object": "an object",
+    ">=": "of at least",
+    "|": "or",
+}
+
 
 def csv_rows(path: Path | str, columns: Iterable[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
     """Rows of a CSV file, gzipped or not.
@@ -124,7 +136,8 @@ def _decoded(path: Path | str) -> str:
 def _row_fault(message: str, line: bytes) -> str:
     """msgspec's message as `field=value must be ...`."""
     fault, _, path = message.partition(" - at `$")
-    rule = fault.partition(", got")[0].replace("Expected ", "must be ").replace("`", "")
+    words = fault.partition(", got")[0].replace("`", "").split(" ")
+    rule = " ".join(_PLAIN_WORDS.get(word, word) for word in words)
     field = path.rstrip("`").lstrip(".")
     row = msgspec.json.decode(line)
     name = field.partition("[")[0].partition(".")[0]
