@@ -8,6 +8,7 @@ prefill is taken from a table of vLLM kernels, because long prompts alone cannot
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -128,23 +129,12 @@ def fit(data: Path) -> Profile:
     """The profile fitted to the data collection in `data`."""
     folder = data / "measured_h100_13b"
     _, (_, _, per_pair) = kernels.prefill_attention(data / "gpu_cost" / "aiconfigurator", "h100", LLAMA_13B, 1)
-    probe, idle = probe_rows(folder), idle_prefill_rows(folder)
-    chain, maps = window_rows(folder, "chain_lat0"), window_rows(folder, "mr15_w2")
     burst = window_rows(folder, "burst128", slice(1)) + burst_decode_rows(folder, slice(1))
-    terms, idle_start = fit_terms(probe + idle + chain + maps + burst, per_pair)
+    sequential = window_rows(folder, "chain_lat0") + window_rows(folder, "mr15_w2")
+    terms, idle_start = fit_terms(probe_rows(folder) + idle_prefill_rows(folder) + sequential + burst, per_pair)
     profile = Profile(
         name="h100-llama-13b",
-        measurement=Measurement(
-            gpu="NVIDIA H100 80GB",
-            engine="vLLM",
-            engine_version="0.24.0",
-            date="2026 (day not recorded)",
-            sources=(
-                "measured_h100_13b: probe, chain_lat0, mr15_w2, burst128 (measured for this project)",
-                "gpu_cost/aiconfigurator H100 context attention, vLLM 0.14.0 (Apache-2.0): time of a query-key pair",
-            ),
-            method=" ".join((__doc__ or "").split("\n\n")[1].split()),
-        ),
+        measurement=_measurement(),
         model=LLAMA_13B,
         tensor_parallel=1,
         terms=terms,
@@ -155,24 +145,39 @@ def fit(data: Path) -> Profile:
         overheads=msgspec.structs.replace(measured_overheads(folder), idle_start=rounded(idle_start)),
         engine_defaults=EngineDefaults(NUM_BLOCKS, BLOCK_SIZE, 4096, 256, TOKEN_BUDGET, LLAMA_13B.kv_bytes_per_token()),
     )
+    return msgspec.structs.replace(profile, residuals=tuple(_residuals(profile, folder)))
+
+
+def _residuals(profile: Profile, folder: Path) -> Iterator[Residual]:
+    """Errors on every set of points, those of the fit first."""
     cost, synchronous = profile.step_cost(True), profile.step_cost(False)
-    decodes = [row for row in probe if row[0][0].num_decodes]
-    held_burst = window_rows(folder, "burst128", slice(1, 2)) + burst_decode_rows(folder, slice(1, 2))
-    residuals = (
-        window_residual("single synchronous decode steps", decodes, synchronous, fitted=True),
-        window_residual("chain_lat0, windows of 8 to 16 steps", chain, cost, fitted=True),
-        window_residual("mr15_w2, windows of 8 to 16 steps", maps, cost, fitted=True),
-        window_residual("burst128 first run, prefill windows and decode steps", burst, cost, fitted=True),
-        window_residual("burst128 second run, prefill windows and decode steps", held_burst, cost, fitted=False),
-        window_residual("poisson_r5, windows of 8 to 16 steps", window_rows(folder, "poisson_r5"), cost, fitted=False),
-        window_residual(
-            "chat24 (calls share cached prefixes), windows of 8 to 16 steps",
-            window_rows(folder, "chat24"),
-            cost,
-            fitted=False,
+    decodes = [row for row in probe_rows(folder) if row[0][0].num_decodes]
+    yield window_residual("single synchronous decode steps", decodes, synchronous, fitted=True)
+    for scenario in ("chain_lat0", "mr15_w2"):
+        label = f"{scenario}, windows of 8 to 16 steps"
+        yield window_residual(label, window_rows(folder, scenario), cost, fitted=True)
+    for run, label in ((0, "first"), (1, "second")):
+        rows = window_rows(folder, "burst128", slice(run, run + 1)) + burst_decode_rows(folder, slice(run, run + 1))
+        points = f"burst128 {label} run, prefill windows and decode steps"
+        yield window_residual(points, rows, cost, fitted=run == 0)
+    for scenario in ("poisson_r5", "chat24"):
+        shares = " (calls share cached prefixes)" if scenario == "chat24" else ""
+        label = f"{scenario}{shares}, windows of 8 to 16 steps"
+        yield window_residual(label, window_rows(folder, scenario), cost, fitted=False)
+
+
+def _measurement() -> Measurement:
+    return Measurement(
+        gpu="NVIDIA H100 80GB",
+        engine="vLLM",
+        engine_version="0.24.0",
+        date="2026 (day not recorded)",
+        sources=(
+            "measured_h100_13b: probe, chain_lat0, mr15_w2, burst128 (measured for this project)",
+            "gpu_cost/aiconfigurator H100 context attention, vLLM 0.14.0 (Apache-2.0): time of a query-key pair",
         ),
+        method=" ".join((__doc__ or "").split("\n\n")[1].split()),
     )
-    return msgspec.structs.replace(profile, residuals=residuals)
 
 
 def main() -> None:

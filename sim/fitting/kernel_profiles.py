@@ -138,7 +138,24 @@ def engine_defaults(model: ModelShape, tensor_parallel: int) -> EngineDefaults:
 
 def fit(build: Build, data: Path) -> Profile:
     """The profile of one build."""
-    gpu_cost = data / "gpu_cost"
+    terms, residuals = kernel_terms(build, data / "gpu_cost")
+    defaults = engine_defaults(build.model, build.tensor_parallel)
+    profile = Profile(
+        name=build.name,
+        measurement=_measurement(build),
+        model=build.model,
+        tensor_parallel=build.tensor_parallel,
+        terms=terms,
+        domain=Domain(4096, BATCH_KNOTS[-1], defaults.num_blocks * defaults.block_size, CONTEXTS[-1]),
+        residuals=residuals,
+        overheads=h100_vllm.measured_overheads(data / "measured_h100_13b"),
+        engine_defaults=defaults,
+    )
+    return msgspec.structs.replace(profile, residuals=(*residuals, *whole_steps(profile, build, data)))
+
+
+def kernel_terms(build: Build, gpu_cost: Path) -> tuple[Terms, tuple[Residual, ...]]:
+    """Terms of a step summed from kernels, and the residuals of each group of kernels."""
     dense, dense_residual = dense_curve(build, gpu_cost)
     batch, context, decode_residual = decode_curves(build, gpu_cost)
     rows, (per_prefill, per_token, per_pair) = kernels.prefill_attention(
@@ -146,35 +163,21 @@ def fit(build: Build, data: Path) -> Profile:
     )
     isl = rows.isl.to_numpy(float)
     prefill = per_prefill + per_token * isl + per_pair * isl * (isl + 1) / 2
+    prefill_residual = residual("prefill attention alone, prompts of 256 to 4096", prefill, rows.seconds, fitted=True)
     per_step, per_decode = synchronous_host(gpu_cost, build.tensor_parallel)
-    defaults = engine_defaults(build.model, build.tensor_parallel)
-    profile = Profile(
-        name=build.name,
-        measurement=_measurement(build),
-        model=build.model,
-        tensor_parallel=build.tensor_parallel,
-        terms=Terms(
-            dense=dense,
-            decode_batch=batch,
-            decode_context=context,
-            all_reduce=all_reduce_curve(build, gpu_cost),
-            seconds_per_attention_pair=rounded(per_pair),
-            seconds_per_prefill_token=rounded(per_token),
-            seconds_per_prefill=rounded(per_prefill),
-            seconds_per_step=0.0,
-            synchronous_seconds_per_step=rounded(per_step),
-            synchronous_seconds_per_decode=rounded(per_decode),
-        ),
-        domain=Domain(4096, BATCH_KNOTS[-1], defaults.num_blocks * defaults.block_size, CONTEXTS[-1]),
-        residuals=(
-            dense_residual,
-            decode_residual,
-            residual("prefill attention alone, prompts of 256 to 4096", prefill, rows.seconds, fitted=True),
-        ),
-        overheads=h100_vllm.measured_overheads(data / "measured_h100_13b"),
-        engine_defaults=defaults,
+    terms = Terms(
+        dense=dense,
+        decode_batch=batch,
+        decode_context=context,
+        all_reduce=all_reduce_curve(build, gpu_cost),
+        seconds_per_attention_pair=rounded(per_pair),
+        seconds_per_prefill_token=rounded(per_token),
+        seconds_per_prefill=rounded(per_prefill),
+        seconds_per_step=0.0,
+        synchronous_seconds_per_step=rounded(per_step),
+        synchronous_seconds_per_decode=rounded(per_decode),
     )
-    return msgspec.structs.replace(profile, residuals=(*profile.residuals, *whole_steps(profile, build, data)))
+    return terms, (dense_residual, decode_residual, prefill_residual)
 
 
 def whole_steps(profile: Profile, build: Build, data: Path) -> list[Residual]:

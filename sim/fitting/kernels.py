@@ -55,7 +55,8 @@ def prefill_attention(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Attention of one prompt in all layers, and its fit ``(constant, per token, per query-key pair)`` in seconds.
 
-    Prompts of 256 to 4096 tokens; below, the time is that of launching the kernel.
+    Prompts of 256 to 4096 tokens; below, the time is that of launching the kernel. A GPU's share of heads that is not
+    in the table is scaled from the nearest number that is.
     """
     heads = model.num_heads // tensor_parallel
     rows = pd.read_parquet(folder / f"{gpu}_sxm_vllm-0.14.0_context_attention_perf.parquet")
