@@ -188,7 +188,7 @@ def _headline(summary: Summary) -> dict[str, float]:
         "e2e_mean": summary.statistic("e2e", "mean"),
         "output_tokens_per_s": totals_["output_tokens_per_second"],
         "cache_hits": totals_["cache_hit_share"],
-        "num_preemptions": totals_["num_preemptions"],
+        "num_preempted": totals_["num_preemptions"],
         "num_failed": totals_["num_failed_calls"],
     }
 

@@ -56,7 +56,7 @@ def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", ca
         Columns without an entry are text, left-aligned as they are.
     title, caption : str, optional
     """
-    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD)
+    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     shown.title_justify = shown.caption_justify = "left"
     for name in map(str, frame.columns):
         is_text = name not in units  # names stay on one line; headers of numbers wrap, but only between words
@@ -145,7 +145,7 @@ def bounds_table(bounds: Bounds) -> Table:
 
 
 def _terms(terms: Sequence[Term], title: str, caption: str) -> Table:
-    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD)
+    shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     shown.title_justify = shown.caption_justify = "left"
     shown.add_column("term")
     shown.add_column("formula", overflow="fold")
@@ -186,6 +186,6 @@ COMPARISON_UNITS = {
     "e2e_mean": MILLISECONDS,
     "output_tokens_per_s": TENTHS,
     "cache_hits": PERCENT,
-    "num_preemptions": COUNT,
+    "num_preempted": COUNT,
     "num_failed": COUNT,
 }
