@@ -129,6 +129,7 @@ def test_mooncake_trace_shares_exactly_what_its_raw_ids_share(data):
         ({"timestamp": -1}, "line 2: timestamp=-1 must be a number of at least 0"),
         ({"hash_ids": [0]}, "line 2: hash_ids=[0] must hold one id for each 512 of input_length=600 tokens"),
         ({"hash_ids": [0, "x"]}, "line 2: hash_ids[1] must be an integer"),
+        ({"timestamp": 10**400}, "line 2: timestamp=1000"),
     ],
 )
 def test_a_malformed_mooncake_row_is_refused_by_line(tmp_path, changes, fault):
@@ -148,6 +149,19 @@ def test_a_limit_reads_no_further(tmp_path):
     path = write(tmp_path / "m.jsonl", mooncake_row(), "{broken")
 
     assert num_calls(import_mooncake(path, limit=1)) == 1
+
+
+def test_a_number_beyond_floating_point_is_refused_by_field(tmp_path):
+    line = json.dumps(mooncake_row(timestamp=1)).replace('"timestamp": 1', '"timestamp": 1e999')
+
+    with pytest.raises(ValueError, match=r"m\.jsonl: line 1: timestamp=inf must be a finite number"):
+        import_mooncake(write(tmp_path / "m.jsonl", line))
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5])
+def test_a_limit_that_is_not_a_positive_integer_is_refused(tmp_path, limit):
+    with pytest.raises(ValueError, match=r"limit=.* must be a positive integer"):
+        import_mooncake(write(tmp_path / "m.jsonl", mooncake_row()), limit=limit)
 
 
 def agent_call(t: float, **changes: object) -> dict[str, object]:
@@ -249,6 +263,28 @@ def test_metagpt_shares_what_the_table_says_or_nothing(data):
 def test_metagpt_has_between_one_and_eight_files(data, num_files):
     with pytest.raises(ValueError, match=f"num_files={num_files} must be between 1 and 8"):
         import_metagpt(data / "parrot" / "metagpt_dag.csv", num_files=num_files)
+
+
+METAGPT = (
+    "node,round,role,file,prompt_tokens,completion_tokens,"
+    "max_prefix_shared_with_sibling,max_prefix_shared_with_prev_round,depends_on"
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("r1:a,1,coder,a,50,5,60,0,r0:design", "max_prefix_shared_with_sibling=60"),
+        ("r1:a,1,coder,a,50,5,40,0,r0:desing", "depends_on='r0:desing' must be a node listed before"),
+        ("r1:a,one,coder,a,50,5,40,0,r0:design", "round='one' must be an integer of at least 0"),
+    ],
+)
+def test_a_malformed_metagpt_row_is_refused_by_line(tmp_path, row, fault):
+    path = write(tmp_path / "m.csv", METAGPT, "r0:design,0,architect,design,247,867,0,0,", row)
+
+    with pytest.raises(ValueError, match="line 3") as refusal:
+        import_metagpt(path, num_files=1)
+    assert fault in str(refusal.value)
 
 
 def test_articles_become_chains_and_map_reduces_over_their_real_chunks(data):

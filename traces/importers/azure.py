@@ -7,10 +7,9 @@ Leaves out what the trace does not tell: which requests belong to one conversati
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
-from traces.importers.rows import csv_rows, require_rows, require_scale, stem, whole
+from traces.importers.rows import csv_rows, first, require_rows, require_scale, stem, whole
 from traces.validation import shown, validate_workload
 from traces.workload import Application, Call, Workload, text
 
@@ -36,7 +35,7 @@ def import_azure(path: Path | str, *, limit: int | None = None, time_scale: floa
     columns = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
     rows = [
         (_instant(where, row["TIMESTAMP"]), whole(where, row, "ContextTokens"), whole(where, row, "GeneratedTokens"))
-        for where, row in islice(csv_rows(path, columns), limit)
+        for where, row in first(csv_rows(path, columns), limit)
     ]
     require_rows(path, rows)
     start = min(instant for instant, _, _ in rows)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from traces.arrivals import all_at_once, trace_arrivals
 from traces.generators.single import single_calls
-from traces.importers.rows import csv_rows, number, require_rows, stem, whole
+from traces.importers.rows import csv_rows, first, number, require_rows, stem, whole
 from traces.workload import Workload
 
 #: Pairs of (prompt, output) columns, tried in this order.
@@ -61,7 +60,7 @@ def import_lengths(path: Path | str, arrivals: np.ndarray | None = None, *, limi
 
 def _read(path: Path | str, limit: int | None) -> tuple[np.ndarray, np.ndarray | None]:
     """Lengths and, where the table has them, arrivals in seconds."""
-    rows = list(islice(csv_rows(path), limit))
+    rows = list(first(csv_rows(path), limit))
     require_rows(path, rows)
     header = rows[0][1]
     pair = next((pair for pair in COLUMN_PAIRS if pair[0] in header and pair[1] in header), None)

@@ -72,8 +72,7 @@ def import_metagpt(
     ValueError
         For a row that does not fit, with file, line, field, value and rule.
     """
-    nodes = [_node(where, row) for where, row in csv_rows(path, _COLUMNS)]
-    require_rows(path, nodes)
+    nodes = _read(path)
     files = list(dict.fromkeys(node.file for node in nodes if node.round > 0))
     if not 1 <= num_files <= len(files):
         raise ValueError(f"num_files={num_files!r} must be between 1 and {len(files)}, the files in {path}")
@@ -97,6 +96,19 @@ def import_metagpt(
     return build(f"metagpt, {num_files} files", "program", arrivals, calls)
 
 
+def _read(path: Path | str) -> list[_Node]:
+    """Nodes of the table, in its order; each depends on nodes listed before it."""
+    nodes: dict[str, _Node] = {}
+    for where, row in csv_rows(path, _COLUMNS):
+        node = _node(where, row)
+        for dep in node.deps:
+            if dep not in nodes:
+                raise ValueError(f"{where}: depends_on={dep!r} must be a node listed before")
+        nodes[node.name] = node
+    require_rows(path, nodes)
+    return list(nodes.values())
+
+
 def _node(where: str, row: dict[str, str]) -> _Node:
     node = _Node(
         row["node"],
@@ -109,13 +121,10 @@ def _node(where: str, row: dict[str, str]) -> _Node:
         whole(where, row, "max_prefix_shared_with_prev_round", least=0),
         tuple(dep for dep in row["depends_on"].split("|") if dep),
     )
-    if (
-        not node.shared_with_previous
-        <= max(node.shared_with_round, node.shared_with_previous)
-        <= node.num_prompt_tokens
-    ):
+    if max(node.shared_with_round, node.shared_with_previous) > node.num_prompt_tokens:
         raise ValueError(
-            f"{where}: max_prefix_shared_with_sibling={node.shared_with_round} must not exceed"
+            f"{where}: max_prefix_shared_with_sibling={node.shared_with_round} and"
+            f" max_prefix_shared_with_prev_round={node.shared_with_previous} must not exceed"
             f" prompt_tokens={node.num_prompt_tokens}"
         )
     return node

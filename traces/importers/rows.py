@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import isfinite
@@ -77,7 +78,7 @@ def json_rows(path: Path | str, row_type: type[Row], limit: int | None = None) -
     """
     decoder = msgspec.json.Decoder(row_type)
     numbered = ((n, line) for n, line in enumerate(read_bytes(Path(path)).split(b"\n"), start=1) if line.strip())
-    for number, line in islice(numbered, limit):
+    for number, line in first(numbered, limit):
         where = f"{path}: line {number}"
         try:
             yield where, decoder.decode(line)
@@ -85,6 +86,13 @@ def json_rows(path: Path | str, row_type: type[Row], limit: int | None = None) -
             raise ValueError(f"{where}: {_row_fault(str(error), line)}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"{where}: not valid JSON: {error}") from None
+
+
+def first(rows: Iterable[Row], limit: int | None) -> Iterator[Row]:
+    """The first `limit` of the rows, all when None."""
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(f"limit={limit!r} must be a positive integer")
+    return islice(rows, limit)
 
 
 def whole(where: str, row: dict[str, str], field: str, least: int = 1) -> int:
@@ -139,7 +147,11 @@ def _row_fault(message: str, line: bytes) -> str:
     words = fault.partition(", got")[0].replace("`", "").split(" ")
     rule = " ".join(_PLAIN_WORDS.get(word, word) for word in words)
     field = path.rstrip("`").lstrip(".")
-    row = msgspec.json.decode(line)
+    rule = "must be a finite number" if rule == "Number out of range" else rule
+    try:
+        row = json.loads(line)  # the standard library's reader takes NaN and 1e999, so that they can be named
+    except (ValueError, RecursionError) as error:
+        return f"not valid JSON: {error}"
     name = field.partition("[")[0].partition(".")[0]
     if not field:
         return f"row {rule}" if rule.startswith("must") else rule
