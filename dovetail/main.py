@@ -14,6 +14,7 @@ import click
 from dovetail.predict import predict
 from dovetail.profiles import profiles
 from dovetail.simulate import simulate
+from dovetail.workload import workload
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
@@ -22,7 +23,7 @@ def cli() -> None:
     """Schedule LLM applications on simulated vLLM engines."""
 
 
-for command in (simulate, predict, profiles):
+for command in (simulate, predict, workload, profiles):
     cli.add_command(command)
 
 

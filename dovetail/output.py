@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from traces.files import save_workload
 from traces.records import RunRecords
 from traces.workload import Workload, num_calls
 
@@ -68,6 +70,52 @@ def _require_free(directory: Path, overwrite: bool, marker: str) -> None:
         raise ValueError(f"--out {directory} is not empty and holds no {marker}; it is left as it is")
     if not overwrite:
         raise ValueError(f"--out {directory} holds an earlier run; add --overwrite to replace it")
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A name to write to that becomes `path` when the block ends well, and vanishes otherwise.
+
+    Raises
+    ------
+    ValueError
+        When something is there that may not be replaced.
+    OSError
+        When the place cannot be written.
+    """
+    if path.exists() and not (overwrite and path.is_file()):
+        remedy = "; add --overwrite to replace it" if path.is_file() else ", and is no file"
+        raise ValueError(f"--out {path} exists{remedy}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as stage:
+        part = Path(stage) / path.name  # the same name: its ending says the format
+        yield part
+        part.replace(path)
+
+
+def save(workload: Workload, options: dict[str, Any]) -> None:
+    """Write a workload to the file that `--out` names and say what it holds."""
+    path: Path = options["out"]
+    with whole_file(path, overwrite=options["overwrite"]) as file:
+        save_workload(workload, file)
+    num_applications = len(workload.applications)
+    print(f"wrote {path}: {workload.name!r}, {num_applications:,} applications, {num_calls(workload):,} calls")
+
+
+def print_nested(figures: Mapping[str, object]) -> None:
+    """Print figures one a line; those of a group share a line."""
+    for name, value in figures.items():
+        shown = "  ".join(f"{key} {_number(each)}" for key, each in value.items()) if isinstance(value, dict) else value
+        print(f"{name.replace('_', ' '):24}{_number(shown)}")
+
+
+def _number(value: object) -> str:
+    """A figure in at most four digits after the point, thousands separated; undefined ones as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4f}".rstrip("0").rstrip(".")
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @contextmanager

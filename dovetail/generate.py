@@ -1,0 +1,167 @@
+"""`dovetail workload generate`: one subcommand a generator, with the generator's own parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_COUNT = click.IntRange(1)
+
+
+def out_options(command: _Command) -> _Command:
+    """Add the file to write, for every command that writes a workload."""
+    command = click.option("--overwrite", is_flag=True, help="Replace the file that is there.")(command)
+    file = click.Path(path_type=Path)
+    return click.option("--out", type=file, required=True, help=".json, .jsonl, or either with .gz.")(command)
+
+
+def common_options(command: _Command) -> _Command:
+    """Add the options of every generator: how many applications arrive and when, the seed, the file."""
+    options = (
+        click.option("--apps", "num_applications", type=_COUNT, default=1, show_default=True, help="Applications."),
+        click.option(
+            "--arrivals",
+            default="at-once",
+            show_default=True,
+            help="at-once, uniform:RATE, poisson:RATE, gamma:RATE:CV or trace:WORKLOAD[:RATE]; rates a second.",
+        ),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+        out_options,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group()
+def generate() -> None:
+    """Generate a workload."""
+
+
+@generate.command()
+@click.option("--calls", "num_calls", type=_COUNT, default=20, show_default=True)
+@click.option("--chunk-tokens", type=_COUNT, default=670, show_default=True)
+@click.option("--output-tokens", type=_COUNT, default=20, show_default=True)
+@click.option("--prefix-tokens", type=click.IntRange(0), default=0, show_default=True, help="Constant prefix.")
+@common_options
+def chain(**options: Any) -> None:
+    """Sequential calls, each reading a chunk and the last output; defaults as in the benchmark notes."""
+    from dovetail.output import save
+    from traces.generators import chain as chains
+
+    arrivals, _ = _arrivals(options)
+    shape = chains.ChainShape(**_pick(options, "num_calls", "chunk_tokens", "output_tokens"))
+    prefix = options["prefix_tokens"]
+    save(chains.prefixed_chain(prefix, arrivals, shape) if prefix else chains.chain(arrivals, shape), options)
+
+
+@generate.command()
+@click.option("--maps", "num_maps", type=_COUNT, default=15, show_default=True)
+@click.option("--chunk-tokens", type=_COUNT, default=1000, show_default=True)
+@click.option("--output-tokens", type=_COUNT, default=50, show_default=True)
+@common_options
+def map_reduce(**options: Any) -> None:
+    """Maps over chunks and one reduce call; defaults as in the benchmark notes on one GPU."""
+    from dovetail.output import save
+    from traces.generators.mapreduce import map_reduce as generated
+
+    arrivals, _ = _arrivals(options)
+    save(generated(options["num_maps"], arrivals, **_pick(options, "chunk_tokens", "output_tokens")), options)
+
+
+@generate.command()
+@click.option("--turns", "num_turns", type=_COUNT, default=5, show_default=True)
+@click.option("--message", default="lognormal:60:1:2000", show_default=True, metavar="LENGTH", help="User's messages.")
+@click.option("--output", default="lognormal:150:0.8:1000", show_default=True, metavar="LENGTH", help="Answers.")
+@click.option("--think-time", type=float, default=10.0, show_default=True, help="Mean pause before a message, seconds.")
+@click.option("--system-tokens", type=click.IntRange(0), default=0, show_default=True, help="Common system prompt.")
+@common_options
+def chat(**options: Any) -> None:
+    """Chat sessions with a growing history. A LENGTH is TOKENS or lognormal:MEDIAN:SIGMA:MOST."""
+    from dovetail.output import save
+    from dovetail.specs import parse_length
+    from traces.generators.chat import ChatShape, chat_sessions
+
+    arrivals, rng = _arrivals(options)
+    message, output = parse_length(options["message"]), parse_length(options["output"])
+    shape = ChatShape(options["num_turns"], message, output, options["think_time"], options["system_tokens"])
+    save(chat_sessions(arrivals, shape, rng), options)
+
+
+@generate.command()
+@click.option("--files", "num_files", type=_COUNT, default=4, show_default=True, help="Agents in a round.")
+@click.option("--revisions", "num_revisions", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--output-tokens", type=_COUNT, default=400, show_default=True)
+@common_options
+def agents(**options: Any) -> None:
+    """Rounds of architect, coders, reviewers and revisers."""
+    from dovetail.output import save
+    from traces.generators.agents import AgentsShape, multi_agent_rounds
+
+    arrivals, _ = _arrivals(options)
+    shape = AgentsShape(**_pick(options, "num_files", "num_revisions", "output_tokens"))
+    save(multi_agent_rounds(arrivals, shape), options)
+
+
+@generate.command()
+@click.option(
+    "--prompt",
+    "prompts",
+    multiple=True,
+    required=True,
+    metavar="NAME:PROMPT:QUERY:OUTPUT[:WEIGHT]",
+    help="One assistant: tokens of its shared prompt, of a query and of an answer. Repeat for several.",
+)
+@common_options
+def shared_prefix(**options: Any) -> None:
+    """Single calls of assistants, each with a long prompt that all its calls share."""
+    from dovetail.output import save
+    from dovetail.specs import parse_assistant
+    from traces.generators.shared import shared_prefix_apps
+
+    arrivals, rng = _arrivals(options)
+    save(shared_prefix_apps([parse_assistant(text) for text in options["prompts"]], arrivals, rng), options)
+
+
+@generate.command()
+@click.option("--prompt", default="512", show_default=True, metavar="LENGTH")
+@click.option("--output", default="128", show_default=True, metavar="LENGTH")
+@click.option("--lengths", type=click.Path(path_type=Path), help="Draw pairs of lengths from this CSV table instead.")
+@common_options
+def single(lengths: Path | None, **options: Any) -> None:
+    """Independent single calls. A LENGTH is TOKENS or lognormal:MEDIAN:SIGMA:MOST."""
+    from dovetail.output import save
+    from dovetail.specs import parse_length
+    from traces.generators.lengths import lognormal_lengths, sampled_lengths
+    from traces.generators.single import single_calls
+    from traces.importers.lengths import read_lengths
+
+    num_calls = options["num_applications"]
+    arrivals, rng = _arrivals(options)
+    if lengths is not None:
+        drawn = sampled_lengths(read_lengths(lengths), num_calls, rng)
+    else:
+        drawn = lognormal_lengths(parse_length(options["prompt"]), parse_length(options["output"]), num_calls, rng)
+    save(single_calls(drawn, arrivals), options)
+
+
+def _arrivals(options: dict[str, Any]) -> tuple[np.ndarray, np.random.Generator]:
+    """Arrival instants, and the generator for whatever is drawn after them."""
+    import numpy as np
+
+    from dovetail.specs import parse_arrivals
+
+    rng = np.random.default_rng(options["seed"])
+    return parse_arrivals(options["arrivals"], options["num_applications"], rng), rng
+
+
+def _pick(options: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: options[name] for name in names}
