@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from dovetail.demo import demo
 from dovetail.predict import predict
 from dovetail.profiles import profiles
 from dovetail.simulate import simulate
@@ -23,7 +24,7 @@ def cli() -> None:
     """Schedule LLM applications on simulated vLLM engines."""
 
 
-for command in (simulate, predict, workload, profiles):
+for command in (simulate, predict, workload, profiles, demo):
     cli.add_command(command)
 
 
