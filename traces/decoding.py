@@ -18,7 +18,6 @@ from traces.workload import Application, Call, Segment, Workload
 
 _PATH_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
-_UNKNOWN = re.compile(r"unknown field `([^`]+)`")
 
 
 def decode_workload(data: bytes, source: str) -> Workload:
@@ -58,9 +57,11 @@ def _fault(document: Any, error: Exception, source: str) -> ValueError:
         validate_workload(msgspec.convert(document, Workload), source=source)
     except msgspec.ValidationError as typed:
         return ValueError(_explain(str(typed), document, source))
+    except UnicodeError as broken:  # a lone surrogate, which only the standard library's reader takes
+        return ValueError(f"{source}: not valid JSON: {broken}")
     except ValueError as invalid:
         return invalid
-    return ValueError(f"{source}: not valid JSON: {error}")  # a lone surrogate, for instance, which Python takes
+    return ValueError(f"{source}: not valid JSON: {error}")
 
 
 def _explain(message: str, document: Any, source: str) -> str:
@@ -73,9 +74,11 @@ def _explain(message: str, document: Any, source: str) -> str:
     where = source + _ids(steps, values)
     if missing := _MISSING.search(fault):
         return f"{where}: {_field(steps, missing[1])} is missing; it {_rule(missing[1])}"
-    if unknown := _UNKNOWN.search(fault):
-        name = unknown[1]
-        return f"{where}: {_field(steps, name)}={shown(values[-1][name])} must be one of {_known(steps)}"
+    if "unknown field" in fault:
+        # Not the name in msgspec's message, which may hold any character, but the first key that has no place here.
+        name = next(key for key in values[-1] if key not in _fields(steps))
+        field = _field(steps, name if name.isidentifier() else repr(name))
+        return f"{where}: {field}={shown(values[-1][name])} must be one of {_known(steps)}"
     if isinstance(values[-1], list | dict) or not steps or isinstance(steps[-1], int):
         return f"{where}: {_whole(steps, values[-1])}"
     return f"{where}: {_field(steps)}={shown(values[-1])} {_rule(str(steps[-1]))}"
@@ -108,7 +111,7 @@ def _rule(field: str) -> str:
 def _whole(steps: list[str | int], value: Any) -> str:
     """Fault of a value that should have been another kind of JSON value altogether."""
     if not steps:
-        return f"top level is {_kind(value)} and must be an object with the fields {_fields(Workload)}"
+        return f"top level is {_kind(value)} and must be an object with the fields {_known(steps)}"
     last = steps[-1]
     if isinstance(last, str):
         return f"{_field(steps)}={shown(value)} {_rule(last)}"
@@ -119,13 +122,13 @@ def _whole(steps: list[str | int], value: Any) -> str:
 
 
 def _known(steps: list[str | int]) -> str:
+    return ", ".join(_fields(steps))
+
+
+def _fields(steps: list[str | int]) -> tuple[str, ...]:
     """Fields of the object that `steps` leads to."""
     types: dict[str, type[msgspec.Struct]] = {"applications": Application, "calls": Call, "prompt": Segment}
-    return _fields(types[str(steps[-2])] if steps else Workload)
-
-
-def _fields(struct: type[msgspec.Struct]) -> str:
-    return ", ".join(struct.__struct_fields__)
+    return (types[str(steps[-2])] if steps else Workload).__struct_fields__
 
 
 def _kind(value: Any) -> str:

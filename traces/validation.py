@@ -195,7 +195,7 @@ class _Before:
             cycle = error.args[1][::-1]  # graphlib lists what comes first, first; here: what needs, then what is needed
             raise ValueError(
                 f"{where}, call {cycle[0]!r}: deps={shown(list(self._deps[cycle[0]]))} must not form a cycle"
-                f" ({' needs '.join(cycle[:8])}{' needs ...' if len(cycle) > 8 else ''})"
+                f" ({' needs '.join(map(repr, cycle[:8]))}{' needs ...' if len(cycle) > 8 else ''})"
             ) from None
         self._bits: dict[str, int] = {}
         self._ancestors: dict[str, int] = {}
