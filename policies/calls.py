@@ -175,9 +175,7 @@ class ApplicationState:
     def num_outstanding(self, stage: str) -> int:
         """Unfinished calls of one stage."""
         if self._outstanding is None:
-            self._outstanding = Counter(
-                call.stage for call in self.calls if call.status is not CallStatus.FINISHED
-            )
+            self._outstanding = Counter(call.stage for call in self.calls if call.status is not CallStatus.FINISHED)
         return self._outstanding[stage]
 
     def call_done(self, call: CallState) -> None:
@@ -196,9 +194,7 @@ def build_applications(workload: Workload) -> list[ApplicationState]:
         outputs = {call.id: call.output_tokens for call in spec.calls}
         calls = []
         for position, call in enumerate(spec.calls):
-            calls.append(
-                CallState(call, application, index, position, num_prompt_tokens(call, outputs), next(paths))
-            )
+            calls.append(CallState(call, application, index, position, num_prompt_tokens(call, outputs), next(paths)))
             index += 1
         application.calls = tuple(calls)
         if len(calls) > 1:

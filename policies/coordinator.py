@@ -18,14 +18,10 @@ from typing import Any, Literal
 from policies.calls import ApplicationState, CallState, CallStatus, build_applications
 from policies.decisions import DecisionLog
 from policies.engines import EngineState, snapshot
-from policies.interface import EngineView, Event, EventKind, Policy, PolicyError
+from policies.interface import BackendError, EngineView, Event, EventKind, Policy, PolicyError
 from traces.workload import Workload
 
 Orchestration = Literal["client", "service"]
-
-
-class BackendError(RuntimeError):
-    """A backend reported the impossible, such as the end of a call that was never dispatched."""
 
 
 @dataclass(slots=True)
@@ -89,6 +85,7 @@ class Coordinator:
         self._viewed_at = -1.0
         self._ready: list[tuple[Any, int, CallState]] = []
         self._num_submitted = 0
+        self._ranks = type(policy).rank is not Policy.rank  # the base rank is looked up here, without a call
         self._observes = type(policy).observe is not Policy.observe
         self.num_finished = 0
 
@@ -167,7 +164,7 @@ class Coordinator:
         call.status = CallStatus.SUBMITTED
         if self._observes:
             self._observe(EventKind.CALL_SUBMITTED, call, now)
-        call.rank = self._policy.rank(call, now)
+        call.rank = self._policy.rank(call, now) if self._ranks else call.spec.priority
         heappush(self._ready, (call.rank, self._num_submitted, call))
         self._num_submitted += 1
 
@@ -179,23 +176,21 @@ class Coordinator:
 
     def _dispatch_ready(self, now: float, actions: Actions) -> None:
         """Offer every ready call to the policy, in rank order, until no engine is open or all are held."""
-        if self._policy.reranks:
+        policy, ready = self._policy, self._ready
+        if policy.reranks:
             self._rank_again(now)
         held: list[tuple[Any, int, CallState]] = []
         held_classes: set[Any] = set()
-        ready = self._ready
         while ready and self._some_engine_is_open():
             entry = heappop(ready)
             call = entry[2]
-            held_class = self._policy.hold_class(call)
-            if held_class is not None and held_class in held_classes:
+            if held_classes and policy.hold_class(call) in held_classes:
                 held.append(entry)
                 continue
-            engine_id = self._policy.route(call, self._engine_views(now), now)
+            engine_id = policy.route(call, self._engine_views(now) if self._staleness else self._engines, now)
             if engine_id is None or (self._staleness and not self._engines[engine_id].is_open):
                 held.append(entry)
-                held_classes.add(held_class)
-                self._log_hold(call, now)
+                self._hold(call, held_classes, now)
             else:
                 self._dispatch(call, engine_id, now)
                 actions.dispatches.append(call)
@@ -203,17 +198,20 @@ class Coordinator:
             ready.extend(held)
             heapify(ready)
 
+    def _hold(self, call: CallState, held_classes: set[Any], now: float) -> None:
+        held_class = self._policy.hold_class(call)
+        if held_class is not None:
+            held_classes.add(held_class)
+        if not call.was_held:
+            call.was_held = True
+            self.decisions.append(now, call, -1)
+
     def _some_engine_is_open(self) -> bool:
         return not self._windowed or any(engine.is_open for engine in self._engines)
 
     def _rank_again(self, now: float) -> None:
-        self._ready = [(self._policy.rank(call, now), number, call) for _, number, call in self._ready]
+        self._ready[:] = [(self._policy.rank(call, now), number, call) for _, number, call in self._ready]
         heapify(self._ready)
-
-    def _log_hold(self, call: CallState, now: float) -> None:
-        if not call.was_held:
-            call.was_held = True
-            self.decisions.append(now, call, -1)
 
     def _dispatch(self, call: CallState, engine_id: int, now: float) -> None:
         if not 0 <= engine_id < len(self._engines):

@@ -7,7 +7,6 @@ tokens went there as the engine's KV memory holds.
 
 from __future__ import annotations
 
-from collections import Counter
 from copy import copy
 from typing import TYPE_CHECKING, cast
 
@@ -45,17 +44,14 @@ class EngineState:
         self.window = window
         self.num_unfinished = 0
         self.num_unfinished_tokens = 0
+        self.is_open = True
         self.observed_at = 0.0
-        self._by_stage: Counter[str] = Counter()
+        self._by_stage: dict[str, int] = {}
         self._tokens_sent = 0
         self._last_sent: dict[PrefixNode, int] = {}  # value of `_tokens_sent` when the content was last sent
 
-    @property
-    def is_open(self) -> bool:
-        return not self.window or self.num_unfinished < self.window
-
     def num_unfinished_of(self, stage: str) -> int:
-        return self._by_stage[stage]
+        return self._by_stage.get(stage, 0)
 
     def num_believed_cached_tokens(self, call: CallView) -> int:
         num_tokens = 0
@@ -71,10 +67,9 @@ class EngineState:
         """A call was dispatched here."""
         self.num_unfinished += 1
         self.num_unfinished_tokens += call.num_prompt_tokens
-        self._by_stage[call.stage] += 1
-        self._send(call)
-
-    def _send(self, call: CallState) -> None:
+        self._by_stage[call.stage] = self._by_stage.get(call.stage, 0) + 1
+        if self.window:
+            self.is_open = self.num_unfinished < self.window
         if call.path:
             self._tokens_sent += call.num_prompt_tokens - self.num_believed_cached_tokens(call)
             for node in call.path:
@@ -88,12 +83,13 @@ class EngineState:
         self.num_unfinished_tokens -= call.num_prompt_tokens
         self._by_stage[call.stage] -= 1
         self._tokens_sent += call.num_output_tokens
+        self.is_open = True
 
 
 def snapshot(engine: EngineState, now: float) -> EngineState:
     """A copy that does not change any more, for policies that must see old views."""
     frozen = copy(engine)
     frozen.observed_at = now
-    frozen._by_stage = Counter(engine._by_stage)
+    frozen._by_stage = dict(engine._by_stage)
     frozen._last_sent = dict(engine._last_sent)
     return frozen

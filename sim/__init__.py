@@ -1,1 +1,1 @@
-"""A discrete-event cluster of LLM engines on measured step costs. Imports traces and policies; SimPy lives only here."""
+"""A discrete-event cluster of LLM engines on measured step costs. Imports traces and policies; owns SimPy."""

@@ -1,14 +1,15 @@
 """Virtual time: a SimPy environment that can also call a function at an absolute instant.
 
-SimPy schedules relative delays, so `now + (at - now)` may miss `at` by a rounding error. Engines compute the instants of
-their own step boundaries; scheduling those exactly keeps the order of events independent of how an instant was reached.
+SimPy schedules relative delays, so `now + (at - now)` may miss `at` by a rounding error. Engines compute the instants
+of their own step boundaries; scheduling those exactly keeps the order of events independent of how an instant was reached.
 Generator processes (`clock.process(...)`) work as in any SimPy environment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappush
+from heapq import heappop, heappush
+from typing import Any
 
 import simpy
 from simpy.events import Event
@@ -19,13 +20,15 @@ ENGINE_ORDER = 2
 
 
 class Alarm(Event):
-    """An event that calls one function at one instant; `cancel` disarms it."""
+    """An event that calls one function at the instant `at`; `cancel` disarms it."""
 
-    def __init__(self, clock: Clock, callback: Callable[[Event], None]) -> None:
+    _ok = True
+    _value = None
+
+    def __init__(self, clock: Clock, at: float, callback: Callable[[Alarm], None]) -> None:
         self.env = clock
         self.callbacks = [callback]
-        self._ok = True
-        self._value = None
+        self.at = at
 
     def cancel(self) -> None:
         """Do nothing when the instant comes. Superseded alarms are disarmed, not searched for in the queue."""
@@ -35,8 +38,8 @@ class Alarm(Event):
 class Clock(simpy.Environment):
     """SimPy environment in float seconds with alarms at absolute instants."""
 
-    def call_at(self, at: float, callback: Callable[[Event], None], order: int = CLIENT_ORDER) -> Alarm:
-        """Call `callback(event)` at the instant `at`; among equal instants, lower `order` first, then first made.
+    def call_at(self, at: float, callback: Callable[[Alarm], None], order: int = CLIENT_ORDER) -> Alarm:
+        """Call `callback(alarm)` at the instant `at`; among equal instants, lower `order` first, then first made.
 
         Raises
         ------
@@ -45,6 +48,21 @@ class Clock(simpy.Environment):
         """
         if at < self._now:
             raise ValueError(f"at={at} must not be before now={self._now}")
-        alarm = Alarm(self, callback)
-        heappush(self._queue, (at, order, next(self._eid), alarm))
+        alarm = Alarm(self, at, callback)
+        queue: list[Any] = self._queue
+        heappush(queue, (at, order, next(self._eid), alarm))
         return alarm
+
+    def run(self, until: Any = None) -> Any:
+        """As `simpy.Environment.run`; without `until`, in a tighter loop that does the same."""
+        if until is not None:
+            return super().run(until)
+        queue: list[Any] = self._queue
+        while queue:
+            self._now, _, _, event = heappop(queue)
+            callbacks, event.callbacks = event.callbacks, None
+            for callback in callbacks:
+                callback(event)
+            if not event._ok and not hasattr(event, "_defused"):
+                raise event._value
+        return None

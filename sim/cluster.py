@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 import pandas as pd
-from simpy.events import Event
 
 from policies.calls import ApplicationState, CallState, CallStatus
-from policies.coordinator import Actions, BackendError, Coordinator
-from sim.clock import Clock
+from policies.coordinator import Actions, Coordinator
+from policies.interface import BackendError
+from sim.clock import Alarm, Clock
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request
 
@@ -18,7 +19,9 @@ from sim.request import Request
 class SimulatedEngine(Protocol):
     """What the cluster needs of an engine, whatever it imitates."""
 
-    steps: StepLog
+    @property
+    def steps(self) -> StepLog:
+        """What it ran."""
 
     def submit(self, request: Request, now: float) -> None:
         """Take a request; its listener hears of its end."""
@@ -89,10 +92,10 @@ class Cluster:
         if application is not None:
             self._clock.call_at(application.arrived_at, self._application_arrived)
 
-    def _application_arrived(self, event: Event) -> None:
+    def _application_arrived(self, alarm: Alarm) -> None:
         application = self._next_application
         assert application is not None  # set with the alarm
-        self._carry_out(self._coordinator.application_arrived(application, self._clock.now))
+        self._carry_out(self._coordinator.application_arrived(application, alarm.at))
         self._await_application()
 
     def _carry_out(self, actions: Actions) -> None:
@@ -100,10 +103,10 @@ class Cluster:
             request = Request(call, call.num_prompt_tokens, call.num_output_tokens, call.path, call.rank)
             self._engines[call.engine_id].submit(request, call.dispatched_at)
         for call in actions.waits:
-            self._clock.call_at(call.submitted_at, lambda _, call=call: self._call_submitted(call))
+            self._clock.call_at(call.submitted_at, partial(self._call_submitted, call))
 
-    def _call_submitted(self, call: CallState) -> None:
-        self._carry_out(self._coordinator.call_submitted(call, self._clock.now))
+    def _call_submitted(self, call: CallState, alarm: Alarm) -> None:
+        self._carry_out(self._coordinator.call_submitted(call, alarm.at))
 
     # -- from the engines ---------------------------------------------------------------------------------------------
 
@@ -111,12 +114,12 @@ class Cluster:
         """An engine is done with a request; its client hears of it at the instant `at`."""
         self._calls.append(request, request.call, at)
         if at > self._clock.now:
-            self._clock.call_at(at, lambda _: self._call_finished(request.call))
+            self._clock.call_at(at, partial(self._call_finished, request.call))
         else:
-            self._call_finished(request.call)
+            self._carry_out(self._coordinator.call_finished(request.call, at))
 
-    def _call_finished(self, call: CallState) -> None:
-        self._carry_out(self._coordinator.call_finished(call, self._clock.now))
+    def _call_finished(self, call: CallState, alarm: Alarm) -> None:
+        self._carry_out(self._coordinator.call_finished(call, alarm.at))
 
     # -- results ------------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 `tick` counts decode steps. A request joins with an offset to it, so its computed tokens are `offset + tick`, and with
 the tick of its last token. A step then changes one counter: the sum of contexts follows from the sum of offsets, the
-demand for KV blocks from sixteen phase counters (how many requests cross a block boundary at each tick, modulo the
-block size), the next end from a heap whose stale entries are skipped.
+demand for KV blocks from one counter per phase (how many requests start a block at each tick, modulo the block size),
+the next end from a heap whose stale entries are skipped.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ class DecodeSet:
         Tokens in a KV block.
     """
 
-    __slots__ = ("_block_size", "_ends", "_phases", "_sum_offsets", "size", "tick", "version")
+    __slots__ = ("_block_size", "_demand", "_ends", "_sum_offsets", "ended", "size", "tick", "version")
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
         self._sum_offsets = 0
-        self._phases = [0] * block_size
+        self._demand = [0] * (2 * block_size)  # blocks needed at each tick modulo the block size, twice over to slice
         self._ends: list[tuple[int, int, Request]] = []
+        self.ended: list[Request] = []  # members whose last token is planned, for the owner to take
         self.size = 0
         self.tick = 0
         self.version = 0  # changes whenever the members do
@@ -48,14 +49,17 @@ class DecodeSet:
 
     def join(self, request: Request, num_computed: int, num_left: int) -> None:
         """Add a request with `num_computed` tokens computed that has `num_left` to decode, at least one."""
+        tick = self.tick
         request.state = State.DECODE
-        request.offset = offset = num_computed - self.tick
-        request.end_tick = self.tick + num_left
-        heappush(self._ends, (request.end_tick, request.admission, request))
+        request.offset = offset = num_computed - tick
+        request.end_tick = end_tick = tick + num_left
+        heappush(self._ends, (end_tick, request.admission, request))
         self.version += 1
         self.size += 1
         self._sum_offsets += offset
-        self._phases[offset % self._block_size] += 1
+        phase = -offset % self._block_size
+        self._demand[phase] += 1
+        self._demand[phase + self._block_size] += 1
 
     def leave(self, request: Request) -> None:
         """Remove a member; its heap entry goes stale."""
@@ -63,24 +67,23 @@ class DecodeSet:
         self.version += 1
         self.size -= 1
         self._sum_offsets -= request.offset
-        self._phases[request.offset % self._block_size] -= 1
+        phase = -request.offset % self._block_size
+        self._demand[phase] -= 1
+        self._demand[phase + self._block_size] -= 1
 
     def steps_to_next_end(self) -> int:
         """Steps until a member has had its last token; 0 when there is no member."""
-        while self._ends:
-            end_tick, _, request = self._ends[0]
+        ends = self._ends
+        while ends:
+            end_tick, _, request = ends[0]
             if request.end_tick == end_tick:
                 return end_tick - self.tick
-            heappop(self._ends)
+            heappop(ends)
         return 0
 
-    def block_demand(self, num_steps: int) -> int:
-        """KV blocks the members need for the next `num_steps` steps."""
-        cycles, rest = divmod(num_steps, self._block_size)
-        demand = cycles * self.size
-        for step in range(rest):
-            demand += self._phases[-(self.tick + step) % self._block_size]
-        return demand
+    def block_demand(self) -> int:
+        """KV blocks the members need for the next step."""
+        return self._demand[self.tick % self._block_size]
 
     def needs_block(self, request: Request) -> bool:
         """Whether the next step of a member starts a new block."""
@@ -93,21 +96,30 @@ class DecodeSet:
         cycles = num_blocks // self.size
         num_steps, left = cycles * self._block_size, num_blocks - cycles * self.size
         while num_steps < limit:
-            left -= self._phases[-(self.tick + num_steps) % self._block_size]
+            left -= self._demand[(self.tick + num_steps) % self._block_size]
             if left < 0:
                 return num_steps
             num_steps += 1
         return limit
 
-    def advance(self, num_steps: int) -> list[Request]:
-        """Decode `num_steps` steps, none past the next end; returns the members that have had their last."""
+    def advance(self, num_steps: int) -> int:
+        """Decode `num_steps` steps, none past the next end; returns the KV blocks they take.
+
+        Members that have had their last token leave and are found in `ended`.
+        """
+        size, block_size = self.size, self._block_size
+        phase = self.tick % block_size
         self.tick = tick = self.tick + num_steps
-        ended: list[Request] = []
+        if num_steps < block_size:
+            num_blocks = sum(self._demand[phase : phase + num_steps])
+        else:
+            cycles, rest = divmod(num_steps, block_size)
+            num_blocks = cycles * size + sum(self._demand[phase : phase + rest])
         ends = self._ends
         while ends and ends[0][0] <= tick:
             end_tick, _, request = heappop(ends)
             if request.end_tick == end_tick:
                 self.leave(request)
                 request.state = State.LAST
-                ended.append(request)
-        return ended
+                self.ended.append(request)
+        return num_blocks

@@ -17,15 +17,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from simpy.events import Event
-
 from sim.clock import ENGINE_ORDER, Alarm, Clock
 from sim.records import StepLog
 from sim.request import Request
 from sim.scheduler import Batch, Scheduler
 from sim.settings import EngineSettings
 from sim.step_cost import StepCost
-from sim.timeline import MIXED, Stretch, Timeline
+from sim.timeline import MIXED, NOTHING, Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +38,21 @@ class EngineDelays:
         From the end of a step to the client seeing its tokens.
     wake : float
         From an idle core's first planning to its second, for what arrives just after it woke.
+    start : float
+        From an idle core's first planning to the start of the step.
     """
 
     receive: float = 0.0
     reply: float = 0.0
     wake: float = 0.0
+    start: float = 0.0
 
 
 class EngineListener(Protocol):
     """Who is told when a request is done."""
 
     def request_finished(self, request: Request, at: float) -> None:
-        """The last token reached the client at the instant `at`."""
+        """The last token reaches the client at the instant `at`."""
 
 
 class Engine:
@@ -90,15 +91,17 @@ class Engine:
         self._delays = delays
         self._skip = skip
         self._depth = 2 if settings.async_scheduling else 1
-        self._timeline = Timeline()
         self._inbox: deque[Request] = deque()
-        self._alarm: Alarm | None = None
-        self._alarm_step = 0
-        self._next_stretch: Stretch | None = None
-        self._past = -1  # last step whose boundary was visited
+        self._num_requests = 0
         self._idle = True
         self._visiting = False
-        self._num_requests = 0
+        self._alarm: Alarm | None = None
+        self._alarm_step = 0
+        self._past = -1  # last boundary visited
+        self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
+        self._next: Stretch | None = None  # what comes next if only decoding does; not planned yet
+        self._end = 0.0  # of the last planned step
+        self._end_before = 0.0  # of the step before the last stretch
 
     def submit(self, request: Request, now: float) -> None:
         """Take a request from the client.
@@ -106,79 +109,81 @@ class Engine:
         Raises
         ------
         ValueError
-            When it can never fit; the message names the engine.
+            When it is longer than the engine's model allows; the message names the engine.
         """
-        num_tokens = request.num_prompt_tokens + request.num_output_tokens
-        if num_tokens > self.settings.max_model_len:
+        if request.num_tokens > self.settings.max_model_len:
             raise ValueError(
-                f"{num_tokens} prompt and output tokens exceed max_model_len={self.settings.max_model_len} "
+                f"{request.num_tokens} prompt and output tokens exceed max_model_len={self.settings.max_model_len} "
                 f"(engine {self.engine_id})"
             )
-        request.arrived_at = now + self._delays.receive
+        request.arrived_at = arrived_at = now + self._delays.receive
         request.sequence = self._num_requests
         self._num_requests += 1
         self._inbox.append(request)
         if self._visiting:
             return  # the visit sets the alarm when it is done
         if self._idle:
-            self._wake_at(request.arrived_at)
-        elif self._skip and self.scheduler.may_change_next_step():
-            self._pull_alarm(request.arrived_at)
+            self._wake_at(arrived_at)
+        elif self._alarm_step > self._past + 1 and self.scheduler.may_change_next_step():
+            step = self._boundary_after(arrived_at)
+            if step < self._alarm_step:
+                self._set_alarm(step, self._end_of(step))
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
 
     def _wake_at(self, at: float) -> None:
         if self._alarm is None:
-            self._alarm_step = self.scheduler.step + 1 - self._depth
-            self._set_alarm(at)
+            self._set_alarm(self.scheduler.step + 1 - self._depth, at)
 
-    def _set_alarm(self, at: float) -> None:
+    def _set_alarm(self, step: int, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_step = step
         self._alarm = self._clock.call_at(at, self._ring, ENGINE_ORDER + self.engine_id)
 
-    def _pull_alarm(self, arrived_at: float) -> None:
-        """Visit the first boundary after an arrival, if the alarm is set for a later one."""
-        step = self._boundary_after(arrived_at)
-        if step < self._alarm_step:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_step = step
-            self._set_alarm(self._end_of(step))
-
-    def _ring(self, event: Event) -> None:
-        self._visiting = True
+    def _ring(self, alarm: Alarm) -> None:
+        at = alarm.at
         self._alarm = None
-        at = self._clock.now
-        step: int | None = self._alarm_step
-        while step is not None:
+        self._visiting = True
+        step = self._alarm_step
+        while True:
             self._visit(step, at)
-            step = self._next_visit()
-            if step is not None and self._end_of(step) > at:
-                self._alarm_step = step
-                self._set_alarm(self._end_of(step))
+            if self._idle:
+                if self._inbox:
+                    self._wake_at(max(self._inbox[0].arrived_at, at))
+                break
+            step = self._next_visit(at)
+            end = self._end_of(step)
+            if end > at:
+                self._set_alarm(step, end)
                 break
         self._visiting = False
 
     def _visit(self, step: int, at: float) -> None:
-        """Take the output of steps up to `step`, read arrivals, plan step `step + depth`."""
+        """Take the output of steps up to `step`, read arrivals, plan `step + depth` unless it can only decode."""
         scheduler = self.scheduler
-        self._plan_skipped(step + self._depth - 1)
+        if scheduler.step < step + self._depth - 1:
+            self._plan_skipped(step + self._depth - 1)
         self._past = step
-        self.steps.extend(self._timeline.drop_before(step + 1))
-        finished = self._collect_finished(step)
-        self._read_inbox(at)
-        if scheduler.running or len(scheduler.waiting):
-            if self._idle:
-                self._start_pipeline(at)
-            self._plan(at)
-        else:
+        last_tokens = scheduler.last_tokens
+        finished = self._collect_finished(step) if last_tokens and last_tokens[0][0] <= step else None
+        if self._inbox:
+            self._read_inbox(at)
+        if not scheduler.running and not len(scheduler.waiting):
             self._stop_pipeline()
-        reply_at = at + self._delays.reply
-        for request in finished:
-            self._listener.request_finished(request, reply_at)
+        elif self._idle:
+            self._start_pipeline(at)
+        elif len(scheduler.waiting) or not self._skip or not scheduler.only_decodes():
+            self._plan(at)
+        if finished:
+            reply_at = at + self._delays.reply
+            for request in finished:
+                self._listener.request_finished(request, reply_at)
 
     def _collect_finished(self, step: int) -> list[Request]:
+        """Requests whose last token is out, in the order in which the step ran them; their memory is free again."""
         last_tokens = self.scheduler.last_tokens
-        finished: list[Request] = []
+        finished = []
         while last_tokens and last_tokens[0][0] <= step:
             finished.append(last_tokens.popleft()[1])
         if len(finished) > 1:
@@ -196,24 +201,22 @@ class Engine:
     def _start_pipeline(self, at: float) -> None:
         """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first."""
         self._idle = False
-        self._timeline.end = at
-        if self._depth == 2:
-            planning = Stretch(self.scheduler.step, at, self._delays.wake, 0.0, MIXED)
-            self._timeline.append(planning)
-            planning.count = 1
+        self._end = at + self._delays.start
+        self._plan(at)
+        self._end_before = at + self._delays.wake
 
     def _stop_pipeline(self) -> None:
         self._idle = True
-        self.steps.extend(self._timeline.clear())
+        self.steps.append(self._last)
+        self._last = Stretch(self.scheduler.step, 0.0, 0.0, 0.0, MIXED, NOTHING)
 
-    def _next_visit(self) -> int | None:
-        """The next boundary that matters; None when there is nothing to do until something arrives."""
-        if self._idle:
-            if self._inbox:
-                self._wake_at(self._inbox[0].arrived_at)
-            return None
+    def _next_visit(self, at: float) -> int:
+        """The next boundary that matters."""
         if self._skip and self.scheduler.only_decodes():
-            return self._next_decision()
+            step = self._next_decision()
+            if step > self._past:
+                return step
+            self._plan(at)  # memory may be short in the very next step
         return self._past + 1
 
     def _next_decision(self) -> int:
@@ -228,34 +231,40 @@ class Engine:
             num_safe = scheduler.decodes.steps_within(scheduler.kv_cache.num_free, num_steps)
             if num_safe < num_steps:
                 step = min(step, scheduler.step + num_safe + 1 - self._depth)
-        if self._inbox and scheduler.may_change_next_step():
+        if self._inbox and step > self._past and scheduler.may_change_next_step():
             step = min(step, self._boundary_after(self._inbox[0].arrived_at))
         return step
 
     def _end_of(self, step: int) -> float:
-        """End of a step, planned or, where only decoding lies between, yet to be planned."""
-        if step <= self.scheduler.step:
-            return self._timeline.end_of(step)
-        stretch = self._upcoming()
-        return stretch.end(step - stretch.first_step + 1)
+        """End of a step that is not past: planned, or decoding alone and yet to be planned."""
+        num_ahead = step - self.scheduler.step
+        if num_ahead > 0:
+            stretch = self._upcoming()
+            return stretch.end(step - stretch.first_step + 1)
+        if num_ahead == 0:
+            return self._end
+        last = self._last
+        return last.end(last.count - 1) if last.count > 1 else self._end_before
 
     def _boundary_after(self, instant: float) -> int:
         """First boundary that lies after an instant."""
-        for step in range(self._past + 1, self.scheduler.step + 1):
-            if self._timeline.end_of(step) > instant:
+        step, num_planned = self._past + 1, self.scheduler.step
+        while step <= num_planned:
+            if self._end_of(step) > instant:
                 return step
+            step += 1
         stretch = self._upcoming()
-        return max(stretch.first_step + stretch.steps_ending_after(instant) - 1, self.scheduler.step + 1)
+        return stretch.first_step + stretch.steps_ending_after(instant) - 1
 
     # -- planning -----------------------------------------------------------------------------------------------------
 
     def _plan(self, at: float) -> None:
         """Plan one step explicitly."""
         batch = self.scheduler.schedule()
-        if batch.prefills or not batch.num_decodes:
-            end = self._plan_mixed(batch, max(self._timeline.end, at))
-        else:
-            end = self._plan_decode(batch)
+        if not batch.prefills:
+            self._plan_decode(batch)
+            return
+        end = self._plan_mixed(batch, max(self._end, at))
         for request, _, _ in batch.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
@@ -264,29 +273,27 @@ class Engine:
                 request.first_token_at = end + self._delays.reply
 
     def _plan_mixed(self, batch: Batch, start: float) -> float:
-        duration = 0.0
-        num_prefill_tokens = 0
-        if batch.prefills:
-            chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
-            num_prefill_tokens = sum(num_new for num_new, _ in chunks)
-            duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks)
-        stretch = Stretch(self.scheduler.step, start, duration, 0.0, MIXED)
-        self._describe(stretch, batch, num_prefill_tokens)
-        self._timeline.append(stretch)
-        return self._timeline.extend(stretch, 1)
+        """A step with prefills; returns its end."""
+        chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
+        num_new_tokens = sum([num_new for num_new, _ in chunks])
+        duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks)
+        details = self._details(batch, num_new_tokens)
+        self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
+        return self._extend(1)
 
-    def _plan_decode(self, batch: Batch) -> float:
-        """A step of decoding alone: one more of the last stretch if the same requests decode in it."""
-        stretch = self._timeline.last()
-        if stretch is None or stretch.decode_set != batch.decode_set or batch.num_preempted:
-            duration, growth = self._step_cost.decode_run(batch.num_decodes, batch.num_context_tokens)
-            stretch = Stretch(self.scheduler.step, self._timeline.end, duration, growth, batch.decode_set)
-            self._describe(stretch, batch, 0)
-            self._timeline.append(stretch)
-        return self._timeline.extend(stretch, 1)
+    def _plan_decode(self, batch: Batch) -> None:
+        """A step of decoding alone: one more of the last stretch, or the first of a new one; or an empty step."""
+        if self._last.decode_set != batch.decode_set or batch.num_preempted or not batch.num_decodes:
+            duration, growth, decode_set = 0.0, 0.0, MIXED
+            if batch.num_decodes:
+                duration, growth = self._step_cost.decode_run(batch.num_decodes, batch.num_context_tokens)
+                decode_set = batch.decode_set
+            details = self._details(batch, 0)
+            self._begin(Stretch(self.scheduler.step, self._end, duration, growth, decode_set, details))
+        self._extend(1)
 
-    def _describe(self, stretch: Stretch, batch: Batch, num_prefill_tokens: int) -> None:
-        stretch.details = (
+    def _details(self, batch: Batch, num_prefill_tokens: int) -> tuple[int, int, int, int, int, int, int]:
+        return (
             batch.num_decodes,
             batch.num_context_tokens,
             len(batch.prefills),
@@ -296,35 +303,45 @@ class Engine:
             batch.num_preempted,
         )
 
+    def _begin(self, stretch: Stretch) -> None:
+        self.steps.append(self._last)
+        self._last = stretch
+        self._end_before = self._end
+
+    def _extend(self, num_steps: int) -> float:
+        """Add steps to the last stretch; returns its new end."""
+        last = self._last
+        last.count += num_steps
+        self._end = end = last.end(last.count)
+        return end
+
     def _upcoming(self) -> Stretch:
-        """The stretch that the next steps belong to when they only decode; it may not be on the timeline yet."""
-        scheduler, decodes = self.scheduler, self.scheduler.decodes
-        stretch = self._timeline.last()
-        if stretch is not None and stretch.decode_set == decodes.version:
-            return stretch
-        stretch = self._next_stretch
-        if stretch is not None and stretch.decode_set == decodes.version and stretch.first_step == scheduler.step + 1:
-            return stretch
-        num_context_tokens = decodes.num_context_tokens
-        duration, growth = self._step_cost.decode_run(decodes.size, num_context_tokens)
-        self._next_stretch = stretch = Stretch(
-            scheduler.step + 1, self._timeline.end, duration, growth, decodes.version
-        )
-        num_free = scheduler.kv_cache.num_free - decodes.block_demand(1)
-        stretch.details = (decodes.size, num_context_tokens, 0, 0, len(scheduler.running), num_free, 0)
+        """The stretch that the next steps belong to when they only decode; it may not be begun yet."""
+        decodes = self.scheduler.decodes
+        version = decodes.version
+        if self._last.decode_set == version:
+            return self._last
+        first_step = self.scheduler.step + 1
+        stretch = self._next
+        if stretch is None or stretch.decode_set != version or stretch.first_step != first_step:
+            size, num_context_tokens = decodes.size, decodes.num_context_tokens
+            duration, growth = self._step_cost.decode_run(size, num_context_tokens)
+            num_free = self.scheduler.kv_cache.num_free - decodes.block_demand()
+            details = (size, num_context_tokens, 0, 0, len(self.scheduler.running), num_free, 0)
+            self._next = stretch = Stretch(first_step, self._end, duration, growth, version, details)
         return stretch
 
     def _plan_skipped(self, step: int) -> None:
         """Plan the steps up to `step`, in which nothing but decoding happens."""
-        scheduler, timeline = self.scheduler, self._timeline
+        scheduler = self.scheduler
         while scheduler.step < step:
             num_steps = step - scheduler.step
             if scheduler.decodes.size:
                 num_steps = min(num_steps, scheduler.decodes.steps_to_next_end())
                 stretch = self._upcoming()
             else:
-                stretch = Stretch(scheduler.step + 1, timeline.end, 0.0, 0.0, MIXED)
-            if stretch is not timeline.last():
-                timeline.append(stretch)
+                stretch = Stretch(scheduler.step + 1, self._end, 0.0, 0.0, MIXED, NOTHING)
+            if stretch is not self._last:
+                self._begin(stretch)
             scheduler.run_decodes(num_steps)
-            timeline.extend(stretch, num_steps)
+            self._extend(num_steps)

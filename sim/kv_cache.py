@@ -14,7 +14,7 @@ long its prompt is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sim.request import Request
 from traces.prefix import PrefixNode
@@ -41,6 +41,8 @@ class Extent:
 #: Part of an extent that a lookup found: the extent, and first and last (exclusive) block of the part.
 Hit = tuple[Extent, int, int]
 
+_NO_HITS: tuple[Sequence[Hit], int, int] = ((), 0, 0)
+
 
 class KVCache:
     """The blocks of one engine.
@@ -60,12 +62,14 @@ class KVCache:
         self.enable_prefix_caching = enable_prefix_caching
         self.num_free = num_blocks
         self._num_unhashed = num_blocks  # free blocks without content: the front of vLLM's queue
-        self._queue: deque[tuple[int, Extent]] = deque()  # free blocks with content, oldest first; stale tickets skipped
+        self._queue: deque[tuple[int, Extent]] = (
+            deque()
+        )  # free blocks with content, oldest first; stale tickets skipped
         self._num_stale = 0
         self._last_ticket = 0
         self._copies: dict[PrefixNode, list[Extent]] = {}  # registered extents, oldest registration first
 
-    def lookup(self, request: Request) -> tuple[list[Hit], int, int]:
+    def lookup(self, request: Request) -> tuple[Sequence[Hit], int, int]:
         """Longest cached prefix of a request's known tokens, short of the last one, which must be computed.
 
         Returns
@@ -75,9 +79,9 @@ class KVCache:
         num_evictable_blocks : int
             How many of them lie in the free queue, and so count against free memory when taken.
         """
+        if not (request.path or request.spilled) or not self.enable_prefix_caching:
+            return _NO_HITS
         hits: list[Hit] = []
-        if not self.enable_prefix_caching or not (request.path or request.spilled):
-            return hits, 0, 0
         limit = (request.num_known - 1) // self.block_size
         position = 0
         for node in request.path:
@@ -108,8 +112,10 @@ class KVCache:
             position = end
         return position
 
-    def take(self, request: Request, hits: list[Hit], num_new_blocks: int) -> None:
+    def take(self, request: Request, hits: Sequence[Hit], num_new_blocks: int) -> None:
         """Give a request the blocks of a lookup and `num_new_blocks` more. They must be free: the scheduler checks."""
+        request.spilled = None
+        request.num_hashed = hits[-1][2] if hits else 0
         for extent, low, high in hits:
             part = self._isolate(extent, low, high) if extent.node is not None else extent
             if part.num_holders == 0:
@@ -119,8 +125,6 @@ class KVCache:
             if extent.node is not None:
                 part.num_holders += 1
                 request.held.append((part, high))
-        request.spilled = None
-        request.num_hashed = hits[-1][2] if hits else 0
         self.allocate(num_new_blocks)
 
     def allocate(self, num_blocks: int) -> None:
@@ -150,7 +154,7 @@ class KVCache:
         Content that nobody shares is not entered; it is counted when it is freed.
         """
         start = request.num_hashed
-        if not self.enable_prefix_caching or num_full_blocks <= start:
+        if num_full_blocks <= start or not self.enable_prefix_caching:
             return
         request.num_hashed = num_full_blocks
         for node in request.path:
@@ -178,15 +182,19 @@ class KVCache:
         num_shared = min(num_hashed, request.path[-1].end // self.block_size) if request.path else 0
         if num_hashed > num_shared:
             self._queue_private(request, num_shared, num_hashed, keep_private=keep_private)
+        if request.held:
+            self._release_shared(request)
+        request.num_hashed = 0
+
+    def _release_shared(self, request: Request) -> None:
         for extent, end in reversed(request.held):
-            for part in reversed(list(_parts(extent, end))):
+            for part in reversed(list(_parts(extent, end))) if extent.above is not None else (extent,):
                 part.num_holders -= 1
                 if part.num_holders == 0:
                     self._enqueue(part)
                 else:
                     self.num_free -= part.high - part.low
         request.held.clear()
-        request.num_hashed = 0
 
     def _queue_private(self, request: Request, low: int, high: int, *, keep_private: bool) -> None:
         if keep_private:

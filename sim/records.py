@@ -6,7 +6,7 @@ Rows go into flat arrays of doubles and become the data frames of `traces.record
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,12 @@ class StepLog:
         self._engine_id = engine_id
         self._rows = array("d")
 
-    def extend(self, stretches: Iterable[Stretch]) -> None:
-        """Log stretches that are past. Steps that ran nothing are left out."""
-        for stretch in stretches:
-            if stretch.details and (stretch.details[0] or stretch.details[2]):
-                end = stretch.end(stretch.count)
-                self._rows.extend((self._engine_id, stretch.first_step, stretch.count, stretch.start, end))
-                self._rows.extend(stretch.details)
+    def append(self, stretch: Stretch) -> None:
+        """Log a stretch that is complete. Steps that ran nothing are left out."""
+        details = stretch.details
+        if details[0] or details[2]:
+            count = stretch.count
+            self._rows.extend((self._engine_id, stretch.first_step, count, stretch.start, stretch.end(count), *details))
 
     def table(self) -> np.ndarray:
         """The rows, (num_rows, len(STEP_COLUMNS)) float64, columns as in `traces.records`."""
@@ -84,7 +83,7 @@ class CallLog:
         return len(self._rows) // _CALL_WIDTH
 
     def frame(self, calls: Sequence[CallState]) -> pd.DataFrame:
-        """All calls in workload order, columns `traces.records.CALL_COLUMNS`; what did not finish has status "unfinished"."""
+        """All calls in workload order, columns `traces.records.CALL_COLUMNS`; status "unfinished" where not done."""
         done = np.frombuffer(self._rows, dtype=np.float64).reshape(-1, _CALL_WIDTH)
         table = np.full((len(calls), _CALL_WIDTH), np.nan)
         table[done[:, 0].astype(np.int64)] = done

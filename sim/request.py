@@ -53,6 +53,7 @@ class Request:
         "num_output_tokens",
         "num_preemptions",
         "num_prompt_tokens",
+        "num_tokens",
         "offset",
         "path",
         "priority",
@@ -68,6 +69,7 @@ class Request:
         self.call = call
         self.num_prompt_tokens = num_prompt_tokens
         self.num_output_tokens = num_output_tokens
+        self.num_tokens = num_prompt_tokens + num_output_tokens
         self.path = path
         self.priority = priority
         self.arrived_at = 0.0

@@ -15,7 +15,6 @@ state behind.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum
 
 from sim.decode_set import DecodeSet
@@ -33,20 +32,23 @@ class Blocked(Enum):
     MAYBE = "token budget or a preemption: the next step may help"
 
 
-@dataclass(slots=True)
 class Batch:
     """What one step runs.
 
-    `num_context_tokens` is what the decoding requests attend to and `decode_set` tells their set from others; `prefills` holds (request, new tokens, tokens computed
-    before); `completed` those whose known tokens are all computed after this step, so that it gives their next one.
+    `num_context_tokens` is what the decoding requests attend to and `decode_set` tells their set from others;
+    `prefills` holds (request, new tokens, tokens computed before); `completed` those whose known tokens are all
+    computed after this step, so that it gives their next one.
     """
 
-    num_decodes: int = 0
-    num_context_tokens: int = 0
-    decode_set: int = 0
-    prefills: list[tuple[Request, int, int]] = field(default_factory=list)
-    completed: list[Request] = field(default_factory=list)
-    num_preempted: int = 0
+    __slots__ = ("completed", "decode_set", "num_context_tokens", "num_decodes", "num_preempted", "prefills")
+
+    def __init__(self) -> None:
+        self.num_decodes = 0
+        self.num_context_tokens = 0
+        self.decode_set = 0
+        self.num_preempted = 0
+        self.prefills: list[tuple[Request, int, int]] = []
+        self.completed: list[Request] = []
 
 
 class Scheduler:
@@ -58,8 +60,13 @@ class Scheduler:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._settings = settings
         self._block_size = settings.block_size
+        self._max_num_seqs = settings.max_num_seqs
+        self._max_num_batched_tokens = settings.max_num_batched_tokens
+        self._long_prefill_token_threshold = settings.long_prefill_token_threshold or settings.max_num_batched_tokens
+        self._may_chunk = settings.enable_chunked_prefill
+        self._is_async = settings.async_scheduling
+        self._reserve_full_isl = settings.scheduler_reserve_full_isl
         self._watermark_blocks = int(settings.watermark * settings.num_blocks)
         self._by_priority = settings.scheduling_policy == "priority"
         self._num_admissions = 0
@@ -81,93 +88,94 @@ class Scheduler:
 
     def may_change_next_step(self) -> bool:
         """Whether a request that arrives now could be part of the next step."""
-        return len(self.running) < self._settings.max_num_seqs and (self._by_priority or not len(self.waiting))
+        return len(self.running) < self._max_num_seqs and (self._by_priority or not len(self.waiting))
 
     def only_decodes(self) -> bool:
         """Whether every further step, until a request finishes or arrives, is decoding alone."""
         return (
             self._num_prefilling == 0
             and self._blocked is not Blocked.MAYBE
-            and self.decodes.size <= self._settings.max_num_batched_tokens
+            and self.decodes.size <= self._max_num_batched_tokens
         )
 
     def run_decodes(self, num_steps: int) -> None:
         """Plan `num_steps` steps of decoding alone, none past the next end. Memory must allow them."""
         self.step += num_steps
-        self._skipped.clear()
+        if self._skipped:
+            self._skipped.clear()
         if self.decodes.size:
-            num_blocks = self.decodes.block_demand(num_steps)
-            if num_blocks:
-                self.kv_cache.allocate(num_blocks)
             self._advance_decodes(num_steps)
 
     def schedule(self) -> Batch:
         """Plan the next step: running requests first, then waiting ones."""
         self.step += 1
         batch = Batch()
-        budget = self._walk_running(batch) if self._order_matters() else self._plan_running(batch)
+        num_decodes, num_prefilling = self.decodes.size, self._num_prefilling
+        is_tight = num_decodes > self.kv_cache.num_free or num_decodes > self._max_num_batched_tokens
+        if (is_tight or num_prefilling) and self._order_matters():
+            budget = self._walk_running(batch)
+        else:
+            budget = self._plan_running(batch)
         if batch.num_preempted:
             self._blocked = Blocked.MAYBE
-        elif len(self.waiting):
-            self._blocked = self._admit_waiting(batch, budget)
         else:
-            self._blocked = Blocked.NO
+            self._blocked = self._admit_waiting(batch, budget)
         for request in batch.completed:
             self._begin_decoding(request)
         return batch
 
     def finish(self, request: Request) -> None:
         """Take out a request whose last token is computed."""
+        request.state = State.FINISHED
         if request in self.running:
             del self.running[request]
-            num_computed = request.num_prompt_tokens + request.num_output_tokens - 1
+            num_computed = request.num_tokens - 1
             self.kv_cache.register(request, num_computed // self._block_size)
             self.kv_cache.release(request, -(-num_computed // self._block_size), keep_private=False)
         else:  # preempted while its last token was under way: its memory is free already
             self.waiting.remove(request)
-        request.state = State.FINISHED
 
     def _plan_decodes(self, batch: Batch) -> None:
-        """One step of all decoding requests; their blocks are allocated."""
-        batch.num_decodes = self.decodes.size
-        batch.num_context_tokens = self.decodes.num_context_tokens
-        batch.decode_set = self.decodes.version
+        """One step of all decoding requests."""
+        decodes = self.decodes
+        batch.num_decodes = decodes.size
+        batch.num_context_tokens = decodes.num_context_tokens
+        batch.decode_set = decodes.version
         self._advance_decodes(1)
 
     def _advance_decodes(self, num_steps: int) -> None:
-        for request in self.decodes.advance(num_steps):
-            self.last_tokens.append((self.step, request))
+        num_blocks = self.decodes.advance(num_steps)
+        if num_blocks:
+            self.kv_cache.allocate(num_blocks)
+        if self.decodes.ended:
+            self.last_tokens.extend([(self.step, request) for request in self.decodes.ended])
+            self.decodes.ended.clear()
 
     # -- running requests ---------------------------------------------------------------------------------------------
 
     def _order_matters(self) -> bool:
         """Whether memory or the token budget may not do for all running requests."""
-        decodes = self.decodes
-        if decodes.size > self._settings.max_num_batched_tokens or decodes.block_demand(1) > self.kv_cache.num_free:
+        num_free = self.kv_cache.num_free
+        if self.decodes.block_demand() > num_free or self.decodes.size > self._max_num_batched_tokens:
             return True
         if self._num_prefilling == 0:
             return False
-        if self._num_prefilling > 1:
-            return True
         last = next(reversed(self.running))
-        return last.state is not State.PREFILL or self._chunk_demand(last) > self.kv_cache.num_free
+        return self._num_prefilling > 1 or last.state is not State.PREFILL or self._chunk_demand(last) > num_free
 
     def _chunk_demand(self, request: Request) -> int:
         """Blocks that the decoding requests and the next chunk of one prefill need together."""
-        budget = self._settings.max_num_batched_tokens - self.decodes.size
+        budget = self._max_num_batched_tokens - self.decodes.size
         num_new = self._chunk(request.num_known - request.num_computed, budget)
         num_blocks = self._num_blocks(request.num_computed + num_new) - self._num_blocks(request.num_computed)
-        return self.decodes.block_demand(1) + num_blocks
+        return self.decodes.block_demand() + num_blocks
 
     def _plan_running(self, batch: Batch) -> int:
         """All decoding requests, then the prefilling one, which is the last admitted. Returns the budget left."""
-        decodes = self.decodes
-        budget = self._settings.max_num_batched_tokens - decodes.size
-        self._skipped.clear()
-        if decodes.size:
-            num_blocks = decodes.block_demand(1)
-            if num_blocks:
-                self.kv_cache.allocate(num_blocks)
+        budget = self._max_num_batched_tokens - self.decodes.size
+        if self._skipped:
+            self._skipped.clear()
+        if self.decodes.size:
             self._plan_decodes(batch)
         if self._num_prefilling and budget:
             request = next(reversed(self.running))
@@ -177,8 +185,7 @@ class Scheduler:
         return budget
 
     def _chunk(self, num_tokens: int, budget: int) -> int:
-        threshold = self._settings.long_prefill_token_threshold
-        return min(num_tokens, budget, threshold) if threshold else min(num_tokens, budget)
+        return min(num_tokens, budget, self._long_prefill_token_threshold)
 
     def _num_blocks(self, num_tokens: int) -> int:
         return -(-num_tokens // self._block_size)
@@ -199,7 +206,7 @@ class Scheduler:
     def _begin_decoding(self, request: Request) -> None:
         """The step just planned gives the request its next token."""
         self._num_prefilling -= 1
-        num_left = request.num_prompt_tokens + request.num_output_tokens - request.num_known - 1
+        num_left = request.num_tokens - request.num_known - 1
         if num_left:
             self.decodes.join(request, request.num_computed, num_left)
         else:
@@ -213,7 +220,7 @@ class Scheduler:
 
         Returns the token budget left.
         """
-        budget = self._settings.max_num_batched_tokens
+        budget = self._max_num_batched_tokens
         order = list(self.running)
         planned: dict[Request, int] = {}
         index = 0
@@ -286,14 +293,12 @@ class Scheduler:
         newest token is still being computed, unless the step before left the request out.
         """
         if request.state is State.LAST:
-            num_computed = request.num_prompt_tokens + request.num_output_tokens - 1
+            num_computed = request.num_tokens - 1
         else:
             num_computed = self.decodes.num_computed(request)
-            request.num_known = (
-                request.num_prompt_tokens + request.num_output_tokens - self.decodes.num_left(request)
-            )
+            request.num_known = request.num_tokens - self.decodes.num_left(request)
             self.decodes.leave(request)
-        under_way = 1 if self._settings.async_scheduling and request not in self._skipped else 0
+        under_way = 1 if self._is_async and request not in self._skipped else 0
         num_computed += num_planned
         self.kv_cache.register(request, (num_computed - under_way) // self._block_size)
         return num_computed
@@ -302,8 +307,11 @@ class Scheduler:
         """Advance the decoding requests that were planned; the others keep their place."""
         decodes = self.decodes
         members = [request for request in self.running if request.state is State.DECODE]
-        left_out = [(request, decodes.num_computed(request), decodes.num_left(request))
-                    for request in members if request not in planned]
+        left_out = [
+            (request, decodes.num_computed(request), decodes.num_left(request))
+            for request in members
+            if request not in planned
+        ]
         for request, _, _ in left_out:
             decodes.leave(request)
         if decodes.size:
@@ -316,35 +324,32 @@ class Scheduler:
 
     def _admit_waiting(self, batch: Batch, budget: int) -> Blocked:
         """Start waiting requests, in order, until one cannot start; returns why."""
-        while len(self.waiting):
-            if len(self.running) >= self._settings.max_num_seqs:
+        waiting, kv_cache, block_size = self.waiting, self.kv_cache, self._block_size
+        while len(waiting):
+            if len(self.running) >= self._max_num_seqs:
                 return Blocked.UNTIL_FINISH
             if not budget:
                 return Blocked.MAYBE
-            request = self.waiting.peek()
-            hits, num_hit_blocks, num_evictable = self.kv_cache.lookup(request)
-            num_cached = num_hit_blocks * self._block_size
-            num_new = self._chunk(request.num_known - num_cached, self._settings.max_num_batched_tokens)
+            request = waiting.peek()
+            hits, num_hit_blocks, num_evictable = kv_cache.lookup(request)
+            num_cached = num_hit_blocks * block_size
+            num_new = min(request.num_known - num_cached, self._long_prefill_token_threshold)
             if num_new > budget:
-                if not self._settings.enable_chunked_prefill:
+                if not self._may_chunk:
                     return Blocked.MAYBE
                 num_new = budget
-            num_blocks = self._num_blocks(num_cached + num_new) - num_hit_blocks
-            if not self._fits(request, num_blocks, num_hit_blocks, num_evictable):
+            num_reserved = request.num_known if self._reserve_full_isl else num_cached + num_new
+            num_required = -(-num_reserved // block_size) - num_hit_blocks + num_evictable
+            if self.running:
+                num_required += self._watermark_blocks
+            if num_required > kv_cache.num_free:
                 return Blocked.UNTIL_FINISH
-            self.waiting.pop()
-            self.kv_cache.take(request, hits, num_blocks)
+            waiting.take()
+            kv_cache.take(request, hits, -(-(num_cached + num_new) // block_size) - num_hit_blocks)
             self._start(request, num_cached)
             self._add_chunk(request, batch, num_new)
             budget -= num_new
         return Blocked.NO
-
-    def _fits(self, request: Request, num_blocks: int, num_hit_blocks: int, num_evictable: int) -> bool:
-        if self._settings.scheduler_reserve_full_isl:
-            num_blocks = self._num_blocks(request.num_known) - num_hit_blocks
-        if self.running:
-            num_blocks += self._watermark_blocks
-        return num_blocks + num_evictable <= self.kv_cache.num_free
 
     def _start(self, request: Request, num_cached: int) -> None:
         self._num_admissions += 1

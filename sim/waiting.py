@@ -22,36 +22,27 @@ class WaitingQueue(Protocol):
     def peek(self) -> Request:
         """The request to start next; the queue is not empty."""
 
-    def pop(self) -> Request:
+    def take(self) -> Request:
         """Remove and return it."""
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: Request, /) -> None:
         """Remove one request from anywhere."""
 
 
-class FirstComeFirstServed:
+class FirstComeFirstServed(deque[Request]):
     """Order of arrival; a preempted request goes to the head."""
 
-    def __init__(self) -> None:
-        self._requests: deque[Request] = deque()
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
     def add(self, request: Request) -> None:
-        self._requests.append(request)
+        self.append(request)
 
     def put_back(self, request: Request) -> None:
-        self._requests.appendleft(request)
+        self.appendleft(request)
 
     def peek(self) -> Request:
-        return self._requests[0]
+        return self[0]
 
-    def pop(self) -> Request:
-        return self._requests.popleft()
-
-    def remove(self, request: Request) -> None:
-        self._requests.remove(request)
+    def take(self) -> Request:
+        return self.popleft()
 
 
 class ByPriority:
@@ -72,9 +63,9 @@ class ByPriority:
     def peek(self) -> Request:
         return self._heap[0][3]
 
-    def pop(self) -> Request:
+    def take(self) -> Request:
         return heappop(self._heap)[3]
 
-    def remove(self, request: Request) -> None:
+    def remove(self, request: Request, /) -> None:
         self._heap = [entry for entry in self._heap if entry[3] is not request]
         heapify(self._heap)
