@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -129,6 +130,16 @@ def progress(label: str, workload: Workload) -> Iterator[Callable[[int], None] |
     with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(label, total=num_calls(workload))
         yield lambda finished: bar.update(task, completed=finished)
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Inside, SIGTERM acts as Ctrl-C does, so that a cancelled batch job keeps what it has."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_summary(records: RunRecords, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +37,7 @@ def simulate(workload: Path, out: Path, **options: Any) -> None:
     The directory gets manifest.json and the tables calls, steps and decisions. It must be new or empty; with
     --overwrite an earlier run directory is replaced, once the new one is whole.
     """
-    from dovetail.output import print_summary, progress, staged
+    from dovetail.output import print_summary, progress, staged, terminated_like_interrupted
     from sim.run import check_fit
     from sim.run import simulate as run
     from traces.files import load_workload
@@ -48,9 +47,8 @@ def simulate(workload: Path, out: Path, **options: Any) -> None:
     policy = _policy(options)
     loaded = load_workload(workload)
     check_fit(loaded, cluster.settings, source=str(workload))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a killed batch job keeps what it has, as with Ctrl-C
     with staged(out, overwrite=options["overwrite"]) as directory:
-        with progress("simulating", loaded) as on_progress:
+        with terminated_like_interrupted(), progress("simulating", loaded) as on_progress:
             records = run(loaded, policy.policy, cluster, gateway, on_progress)
         _complete_manifest(records, policy, options["seed"])
         write_run(directory, records, csv=options["csv"])
