@@ -14,6 +14,7 @@ import click
 from dovetail.demo import demo
 from dovetail.predict import predict
 from dovetail.profiles import profiles
+from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
 from dovetail.workload import workload
 
@@ -24,7 +25,7 @@ def cli() -> None:
     """Schedule LLM applications on simulated vLLM engines."""
 
 
-for command in (simulate, predict, workload, profiles, demo):
+for command in (simulate, predict, workload, profiles, reproduce, demo):
     cli.add_command(command)
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -18,14 +19,11 @@ from traces.files import save_workload
 from traces.records import RunRecords
 from traces.workload import Workload, num_calls
 
-#: Width of tables when standard output is not a terminal.
-_PLAIN_WIDTH = 120
 
-
-def console() -> Console:
-    """Console for tables on standard output."""
+def console(plain_width: int = 120) -> Console:
+    """Console for tables on standard output, `plain_width` characters wide when that is not a terminal."""
     out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+    return out if out.is_terminal else Console(highlight=False, width=plain_width)
 
 
 @contextmanager
@@ -85,13 +83,23 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
         When the place cannot be written.
     """
     if path.exists() and not (overwrite and path.is_file()):
-        remedy = "; add --overwrite to replace it" if path.is_file() else ", and is no file"
+        remedy = "; add --overwrite to replace it" if path.is_file() and not overwrite else ", and is no file"
         raise ValueError(f"--out {path} exists{remedy}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as stage:
         part = Path(stage) / path.name  # the same name: its ending says the format
         yield part
         part.replace(path)
+
+
+@contextmanager
+def new_csv(path: Path | None) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Something that writes a frame to a new file, or does nothing without one; refuses before the work is done."""
+    if path is None:
+        yield lambda frame: None
+        return
+    with whole_file(path, overwrite=False) as file:
+        yield lambda frame: frame.to_csv(file, index=False)
 
 
 def save(workload: Workload, options: dict[str, Any]) -> None:

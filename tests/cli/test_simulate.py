@@ -18,7 +18,7 @@ TABLES = ("calls.parquet", "steps.parquet", "decisions.parquet")
 BUSY = (
     "simulate chat.json --policy random --engines 3 --window 6 --num-blocks 300 --max-model-len 4096 "
     "--network-latency lognormal:0.05:1 --seed 7"
-).split()
+)
 
 
 @pytest.fixture
@@ -34,21 +34,21 @@ def tables(directory: str) -> list[bytes]:
 @pytest.mark.usefixtures("chat")
 def test_two_runs_with_one_seed_write_the_same_bytes(dovetail: Dovetail) -> None:
     for out in ("a", "b"):
-        assert dovetail(*BUSY, "--out", out).status == 0
+        assert dovetail(*BUSY.split(), "--out", out).status == 0
     assert tables("a") == tables("b")
 
 
 @pytest.mark.usefixtures("chat")
 def test_another_seed_gives_other_records(dovetail: Dovetail) -> None:
-    dovetail(*BUSY, "--out", "a")
-    dovetail(*BUSY, "--seed", "8", "--out", "b")
+    dovetail(*BUSY.split(), "--out", "a")
+    dovetail(*BUSY.split(), "--seed", "8", "--out", "b")
     assert all(first != second for first, second in zip(tables("a"), tables("b"), strict=True))
 
 
 @pytest.mark.usefixtures("chat")
 def test_visiting_every_step_writes_the_same_bytes(dovetail: Dovetail) -> None:
-    dovetail(*BUSY, "--out", "a")
-    dovetail(*BUSY, "--step-by-step", "--out", "b")
+    dovetail(*BUSY.split(), "--out", "a")
+    dovetail(*BUSY.split(), "--step-by-step", "--out", "b")
     assert read_run(Path("a")).calls["num_preemptions"].sum() > 0
     assert tables("a") == tables("b")
 
