@@ -43,7 +43,7 @@ def _a100_13b_tp4(engine: str) -> Profile:
 
 
 def _with_engine_of_a100(kernels: Profile, engine: str) -> Profile:
-    """Kernels of one card with what an older engine adds on an A100: host time a step, and how much longer prefill is."""
+    """Kernels of one card with what an older engine adds on an A100: host time a step and slower prefill."""
     fitted, under = load_profile(f"a100-llama-13b-{engine}"), load_profile("a100-llama-13b")
     factor = fitted.terms.seconds_per_attention_pair / under.terms.seconds_per_attention_pair
     limits = msgspec.structs.replace(

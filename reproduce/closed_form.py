@@ -10,9 +10,6 @@ from sim.fitting.parrot_engines import RELEASE_SECONDS
 from sim.profile import Profile
 from traces.workload import Workload
 
-#: Most calls resident where nothing else bounds them.
-_UNBOUNDED = 256
-
 
 def predicted(workload: Workload, system: System, profile: Profile, num_engines: int = 1) -> list[Term]:
     """Terms of the predicted makespan; empty where the closed form does not apply."""
@@ -27,20 +24,19 @@ def explained(
     prediction = _prediction(workload, system, profile, num_engines)
     terms = [*explain_gap(prediction, naive), *_additions(prediction, system)]
     rest = observed - sum(term.seconds for term in terms)
-    return [
-        *terms,
-        Term("submissions one by one, and calls that start before a round is over", "simulated - sum", rest),
-    ]
+    label = "submissions one by one, and calls that start before a round is over"
+    return [*terms, Term(label, "simulated - sum", rest)]
 
 
 def _prediction(workload: Workload, system: System, profile: Profile, num_engines: int) -> Prediction:
     deployment = Deployment(
         num_engines=num_engines,
-        num_resident=1 if system.profile == "hf" else _UNBOUNDED,
+        num_resident=system.num_resident,
         stage_bounds=system.bounds or {},
         network_latency=system.network_latency,
         orchestration=system.orchestration,
         max_num_batched_tokens=profile.engine_defaults.max_num_batched_tokens,
+        enable_prefix_caching=system.shares_prompts,
     )
     return predict(workload, profile.step_cost(False), deployment)
 
@@ -53,7 +49,8 @@ def _additions(prediction: Prediction, system: System) -> list[Term]:
         steps = sum(each.count * each.first_step for each in rounds)
         terms.append(Term("a fill brings no token", f"{sum(r.count for r in rounds)} more steps", steps))
     if system.bounds is not None:
-        num_releases = sum(sum(each.count for each in level.rounds) - 1 for level in prediction.levels)
+        bounded = [level for level in prediction.levels if level.label.split()[0] in system.bounds]
+        num_releases = sum(sum(each.count for each in level.rounds) - 1 for level in bounded)
         formula = f"{num_releases} x {RELEASE_SECONDS:.2f} s"
         terms.append(Term("places released by the dispatcher", formula, num_releases * RELEASE_SECONDS))
     return [term for term in terms if term.seconds]

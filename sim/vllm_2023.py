@@ -37,7 +37,7 @@ class Vllm2023Settings:
     max_model_len : int
     max_total_tokens : int
         Most tokens of prompts and outputs, as far as they exist, of all running calls when one more is admitted; 0 = no
-        limit. Not in vLLM: Parrot's comparison gave vLLM a token capacity to bound its decode latency.
+        limit. A longer call runs alone. Not in vLLM: Parrot's comparison gave vLLM a token capacity to bound its decode latency.
 
     Raises
     ------
@@ -165,7 +165,7 @@ class Vllm2023Batcher:
             # A preempted call may have outgrown the limit; vLLM would drop it, here it prefills on its own.
             and (not num_batched or num_batched + num_new <= settings.max_num_batched_tokens)
             and len(self._running) < settings.max_num_seqs
-            and (not settings.max_total_tokens or num_held + num_new <= settings.max_total_tokens)
+            and (not settings.max_total_tokens or not num_held or num_held + num_new <= settings.max_total_tokens)
         )
 
     def _make_room(self) -> int:

@@ -1,0 +1,82 @@
+"""Prints the reproductions: tables of rows and errors, and under them what they do not cover."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from reproduce import log, notes, parrot
+from reproduce.cards import MISSING_CARDS
+
+_SHORT = {
+    "published mean (s)": "published (s)",
+    "predicted in closed form (s)": "closed form (s)",
+    "predicted in closed form": "closed form",
+    "error of prediction (%)": "error (%)",
+    "error of simulation (%)": "error (%) ",
+}
+
+
+def print_notes(console: Console, rows: pd.DataFrame | None = None) -> None:
+    """All rows of the benchmark notes, the four-GPU log and the six-second puzzle.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    rows : pandas.DataFrame, optional
+        From `reproduce.notes.rows`; simulated here when left out.
+    """
+    found = notes.rows() if rows is None else rows
+    for benchmark, chosen in found.groupby("benchmark", sort=False):
+        console.print(frame_table(chosen.drop(columns="benchmark"), title=str(benchmark)))
+    console.print("* a constant was fitted to this row; every other row is predicted.")
+    console.print("Four-GPU rows: the notes state no card. Cards that cannot be done:")
+    for reason in MISSING_CARDS:
+        console.print(f"  {reason}")
+    console.print(frame_table(log.timeline(), title="four-GPU log, seconds after the first submission", digits=3))
+    console.print(f"calls per engine: logged [8, 8, 8, 7], simulated {log.calls_per_engine()}", markup=False)
+    console.print(frame_table(log.puzzle(), title="why 6 s took about 15 s (Parrot baseline, 4 GPUs)", digits=3))
+    console.print(log.REMARK)
+
+
+def print_parrot(console: Console, points: pd.DataFrame | None = None, *, every_point: bool = True) -> None:
+    """Figures of the Parrot paper.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    points : pandas.DataFrame, optional
+        From `reproduce.parrot.rows`; simulated here when left out.
+    every_point : bool
+        Print each point, or the errors by figure alone.
+    """
+    found = parrot.rows() if points is None else points
+    if every_point:
+        for number, chosen in found.groupby("figure", sort=False):
+            console.print(frame_table(chosen.drop(columns="figure"), title=f"figure {number}"))
+        console.print("* a constant was fitted to this point, among others; every other point is predicted.")
+    console.print(frame_table(parrot.summary(found), title="errors of the simulation"))
+    means = ", ".join(f"figure {number}: {error:.2f}%" for number, error in parrot.by_figure(found).items())
+    console.print(f"mean absolute error: {means}")
+    console.print(frame_table(parrot.misses(found).drop(columns="figure"), title="figure 11: off by more than 2%"))
+
+
+def frame_table(frame: pd.DataFrame, *, title: str, digits: int = 2) -> Table:
+    """A data frame as a table; floats with `digits` places, NaN as nothing, fitted rows marked with a star."""
+    table = Table(title=title, title_justify="left")
+    for column, kind in frame.dtypes.items():
+        numeric = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+        name = "" if column == "fitted?" else _SHORT.get(str(column), str(column))
+        table.add_column(name, justify="right" if numeric else "left")
+    for values in frame.itertuples(index=False):
+        table.add_row(*(_cell(value, digits) for value in values))
+    return table
+
+
+def _cell(value: object, digits: int) -> str:
+    if isinstance(value, bool):
+        return "*" if value else ""
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.{digits}f}"
+    return str(value)
