@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    import pandas as pd
+_csv = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows to a new CSV file.")
 
-
-#: Of tables that go into a file.
-_WIDTH = 150
+#: Of tables that do not go to a terminal, characters; the rows carry remarks.
+_WIDTH = 200
 
 
 @click.group()
@@ -21,47 +18,29 @@ def reproduce() -> None:
 
 
 @reproduce.command()
-@click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows to a new CSV file, too.")
+@_csv
 def notes(csv: Path | None) -> None:
     """Every row of every system in the benchmark notes, the log, and the six-second puzzle."""
     from dovetail.output import console, new_csv
-    from reproduce import log
-    from reproduce import notes as experiment
+    from reproduce.notes import rows
+    from reproduce.report import print_notes
 
     with new_csv(csv) as write:
-        rows = experiment.rows()
-        write(rows)
-    _print_benchmarks(rows)
-    out = console(_WIDTH)
-    out.print(_table(log.timeline(), "The four-GPU log"))
-    print(f"calls per engine: logged 8, 8, 8, 7; simulated {', '.join(map(str, log.calls_per_engine()))}\n")
-    out.print(_table(log.puzzle()[["term", "seconds", "how"]], "Why six seconds on paper took about fifteen"))
+        found = rows()
+        write(found)
+    print_notes(console(_WIDTH), found)
 
 
-def _print_benchmarks(rows: pd.DataFrame) -> None:
-    """One table a benchmark, with its remarks numbered below."""
-    from dovetail.output import console
+@reproduce.command()
+@_csv
+@click.option("--summary", is_flag=True, help="Print the errors by figure alone, not each point.")
+def parrot(csv: Path | None, summary: bool) -> None:
+    """Every published point of figures 11 to 16 of the Parrot paper, with the errors by figure."""
+    from dovetail.output import console, new_csv
+    from reproduce.parrot import rows
+    from reproduce.report import print_parrot
 
-    out = console(_WIDTH)
-    for benchmark, own in rows.groupby("benchmark", sort=False):
-        remarks = list(dict.fromkeys(remark for remark in own["note"] if remark))
-        numbered = own["note"].map(lambda note, known=remarks: str(known.index(note) + 1) if note else "")
-        fitted = own["fitted?"].map({True: "yes", False: ""})
-        frame = own.drop(columns="benchmark").assign(**{"fitted?": fitted, "note": numbered})
-        out.print(_table(frame, str(benchmark)))
-        for number, remark in enumerate(remarks, start=1):
-            print(f"  {number} {remark}")
-        print()
-
-
-def _table(frame: pd.DataFrame, title: str) -> object:
-    """Seconds with two decimals and per cent with one, by the unit in the column's name."""
-    from analysis.tables import Unit, table
-
-    decimals = {"(s)": 2, "seconds": 2, "(%)": 1}
-    units = {
-        name: Unit("", num_decimals=decimals[name.split()[-1]])
-        for name in frame.columns
-        if name.split()[-1] in decimals
-    }
-    return table(frame, units, title=title)
+    with new_csv(csv) as write:
+        found = rows()
+        write(found)
+    print_parrot(console(_WIDTH), found, every_point=not summary)
