@@ -37,7 +37,8 @@ class Vllm2023Settings:
     max_model_len : int
     max_total_tokens : int
         Most tokens of prompts and outputs, as far as they exist, of all running calls when one more is admitted; 0 = no
-        limit. A longer call runs alone. Not in vLLM: Parrot's comparison gave vLLM a token capacity to bound its decode latency.
+        limit. A longer call runs alone. Not in vLLM: the published comparison fits a vLLM whose decode batches are
+        bounded like this.
 
     Raises
     ------
@@ -190,7 +191,9 @@ class Vllm2023Batcher:
         self._waiting.appendleft(resident)
 
     def _num_safe_steps(self) -> int:
-        """Steps until a call ends, or one if memory might run short before."""
+        """Steps until a call ends, or one if memory might run short before or a preempted call fits again."""
+        if self._waiting and self._has_room(self._waiting[0], 0):
+            return 1
         num_steps = min(each.num_left for each in self._running)
         num_needed = sum(self._num_blocks(each.num_computed + num_steps) - each.num_blocks for each in self._running)
         return num_steps if num_needed < self.num_free_blocks else 1
