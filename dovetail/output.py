@@ -72,8 +72,14 @@ def _require_free(directory: Path, overwrite: bool, marker: str) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+def whole_file(path: Path, *, overwrite: bool | None) -> Iterator[Path]:
     """A name to write to that becomes `path` when the block ends well, and vanishes otherwise.
+
+    Parameters
+    ----------
+    path : Path
+    overwrite : bool or None
+        Replace a file that is there; None where a command has no such option.
 
     Raises
     ------
@@ -82,9 +88,9 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     OSError
         When the place cannot be written.
     """
-    if path.exists() and not (overwrite and path.is_file()):
-        remedy = "; add --overwrite to replace it" if path.is_file() and not overwrite else ", and is no file"
-        raise ValueError(f"--out {path} exists{remedy}")
+    if path.is_dir() or (path.exists() and not overwrite):
+        remedy = "; add --overwrite to replace it" if path.is_file() and overwrite is False else ""
+        raise ValueError(f"{path} exists already{remedy}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as stage:
         part = Path(stage) / path.name  # the same name: its ending says the format
@@ -98,7 +104,7 @@ def new_csv(path: Path | None) -> Iterator[Callable[[pd.DataFrame], None]]:
     if path is None:
         yield lambda frame: None
         return
-    with whole_file(path, overwrite=False) as file:
+    with whole_file(path, overwrite=None) as file:
         yield lambda frame: frame.to_csv(file, index=False)
 
 
