@@ -32,7 +32,7 @@ def _prediction(workload: Workload, system: System, profile: Profile, num_engine
     deployment = Deployment(
         num_engines=num_engines,
         num_resident=system.num_resident,
-        stage_bounds=system.bounds or {},
+        stage_bounds={stage: min(bound, system.num_resident) for stage, bound in (system.bounds or {}).items()},
         network_latency=system.network_latency,
         orchestration=system.orchestration,
         max_num_batched_tokens=profile.engine_defaults.max_num_batched_tokens,
@@ -49,7 +49,9 @@ def _additions(prediction: Prediction, system: System) -> list[Term]:
         steps = sum(each.count * each.first_step for each in rounds)
         terms.append(Term("a fill brings no token", f"{sum(r.count for r in rounds)} more steps", steps))
     if system.bounds is not None:
-        bounded = [level for level in prediction.levels if level.label.split()[0] in system.bounds]
+        # Where the dispatcher lets more in than the engine runs at once, the next call is there before a place is free.
+        waited = {stage for stage, bound in system.bounds.items() if bound <= system.num_resident}
+        bounded = [level for level in prediction.levels if level.label.split()[0] in waited]
         num_releases = sum(sum(each.count for each in level.rounds) - 1 for level in bounded)
         formula = f"{num_releases} x {RELEASE_SECONDS:.2f} s"
         terms.append(Term("places released by the dispatcher", formula, num_releases * RELEASE_SECONDS))

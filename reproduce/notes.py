@@ -34,6 +34,7 @@ COLUMNS = (
 )
 
 NO_FIGURE = "no figure published"
+ALTERNATIVE = "alternative reading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +109,19 @@ def one_gpu_cases() -> Iterator[Case]:
         for published in figures("map-reduce", 1, system.name, "13B"):
             is_fitted = system is systems.BASELINE
             yield Case("map-reduce", workload, system, A100_13B, 1, published, is_fitted, _REMARKS.get(system.name, ""))
-    published = figures("map-reduce", 1, systems.LANGCHAIN_VLLM.name, "13B")[0]
-    workload = _map_reduce(systems.LANGCHAIN_VLLM, 15)
-    note = "the earlier figure read as 7B: not stated anywhere, so not counted as reproduced"
-    yield Case("map-reduce", workload, systems.LANGCHAIN_VLLM, A100_7B, 1, published, False, note)
-    (published,) = figures("map-reduce", 1, systems.MAIN.name, "13B")
-    note = "upper bounds of the notes' text, map 8 and reduce 2; their code has 32 and none"
-    yield Case("map-reduce", _map_reduce(systems.MAIN, 15), systems.MAIN_AS_NOTED, A100_13B, 1, published, False, note)
+    yield from _alternative_readings()
+
+
+def _alternative_readings() -> Iterator[Case]:
+    """What the same rows come to if they were run in another way that the notes leave open."""
+    for system, card, remark in (
+        (systems.LANGCHAIN_VLLM, A100_7B, "7B, which the notes do not say"),
+        (systems.PARROT_HF_BY_TWO, A100_13B, "two calls at the worker, so that it never waits for the dispatcher"),
+        (systems.MAIN_AS_NOTED, A100_13B, "map 8 and reduce 2 as in the notes' text; their code has 32 and none"),
+    ):
+        published = figures("map-reduce", 1, system.name, "13B")[0]
+        note = f"{ALTERNATIVE}: {remark}"
+        yield Case("map-reduce", _map_reduce(system, 15), system, card, 1, published, False, note)
 
 
 def four_gpu_cases() -> Iterator[Case]:

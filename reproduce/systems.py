@@ -29,6 +29,8 @@ LANGCHAIN_VLLM = replace(FASTCHAT_VLLM, name="LangChain + FastChat (w/ vLLM)")
 PARROT_HF = System(
     "Parrot + FastChat (w/o vLLM)", "hf", hugging_face, orchestration="service", bounds=at_most(1), num_resident=1
 )
+#: The alternative reading: two calls at the worker, so that it never waits for the dispatcher.
+PARROT_HF_BY_TWO = replace(PARROT_HF, bounds=at_most(2))
 PARROT_VLLM = System(
     "Parrot + FastChat (w/ vLLM)", "vllm-2023", vllm_2023(), orchestration="service", bounds=at_most(2)
 )
