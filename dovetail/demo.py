@@ -188,14 +188,18 @@ def _several_table(runs: Mapping[str, RunRecords]) -> Table:
     from analysis.tables import COMPARISON_UNITS, table
 
     frame: pd.DataFrame = compare({policy: summarise(run.calls, run.steps) for policy, run in runs.items()})
-    title = f"The same application, {_NUM_APPLICATIONS} times: Poisson arrivals at {_RATE:g} a second, seed 0"
+    title = (
+        f"The same application, {_NUM_APPLICATIONS} times: Poisson arrivals at {_RATE:g} a second, seed 0 (simulated)"
+    )
     return table(frame.drop(columns="num_failed"), COMPARISON_UNITS, title=title)
 
 
 def _caption(records: RunRecords) -> str:
     manifest = records.manifest
+    several = manifest["workload"]["num_applications"] > 1
+    arrivals = f", {_NUM_APPLICATIONS} times, Poisson arrivals at {_RATE:g} a second, seed 0" if several else ""
     return (
-        f"Simulated: {manifest['workload']['name']}, {_NUM_ENGINES} engines, profile {manifest['profile']}, network "
+        f"Simulated: {manifest['workload']['name']}{arrivals}, {_NUM_ENGINES} engines, profile {manifest['profile']}, network "
         f"latency {manifest['network_latency']} s before every call; most calls at an engine: fifo and "
         f"prefix-affinity 2, stage-priority 8 maps and 2 reduces, fifo-of-8 8"
     )

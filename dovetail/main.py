@@ -22,7 +22,10 @@ from dovetail.workload import workload
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(package_name="dovetail", prog_name="dovetail")
 def cli() -> None:
-    """Schedule LLM applications on simulated vLLM engines."""
+    """Schedule LLM applications on simulated vLLM engines.
+
+    Bad input ends as one line and exit status 2; DOVETAIL_TRACEBACK=1 in the environment shows where it was found.
+    """
 
 
 for command in (simulate, predict, workload, profiles, reproduce, demo):

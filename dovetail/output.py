@@ -180,5 +180,5 @@ def caption(records: RunRecords) -> str:
     return (
         f"{manifest['workload']['name']}; policy {policy}; {manifest['num_engines']} x {manifest['profile']}, "
         f"{manifest['engine_settings']['num_blocks']} KV blocks; {manifest['orchestration']}-side orchestration, "
-        f"network latency {manifest['network_latency']} s; seeds {manifest['seeds']}; simulated"
+        f"network latency {manifest['network_latency']} s; seed {manifest['seeds']['network']}; simulated"
     )
