@@ -199,7 +199,7 @@ def _caption(records: RunRecords) -> str:
     several = manifest["workload"]["num_applications"] > 1
     arrivals = f", {_NUM_APPLICATIONS} times, Poisson arrivals at {_RATE:g} a second, seed 0" if several else ""
     return (
-        f"Simulated: {manifest['workload']['name']}{arrivals}, {_NUM_ENGINES} engines, profile {manifest['profile']}, network "
-        f"latency {manifest['network_latency']} s before every call; most calls at an engine: fifo and "
+        f"Simulated: {manifest['workload']['name']}{arrivals}, {_NUM_ENGINES} engines, profile {manifest['profile']}, "
+        f"network latency {manifest['network_latency']} s before every call; most calls at an engine: fifo and "
         f"prefix-affinity 2, stage-priority 8 maps and 2 reduces, fifo-of-8 8"
     )
