@@ -12,6 +12,7 @@ from policies.calls import ApplicationState, CallState, CallStatus
 from policies.coordinator import Actions, Coordinator
 from policies.interface import BackendError
 from sim.clock import Alarm, Clock
+from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request
 
@@ -64,11 +65,12 @@ class Cluster:
         BackendError
             When calls are left that nothing will ever dispatch, because the policy holds them.
         """
-        self._await_application()
-        if on_progress is None:
-            self._clock.run()
-        else:
-            self._run_reporting(on_progress)
+        with collection_paused():
+            self._await_application()
+            if on_progress is None:
+                self._clock.run()
+            else:
+                self._run_reporting(on_progress)
         if len(self._calls) < len(self._coordinator.calls):
             stuck = next(call for call in self._coordinator.calls if call.status is CallStatus.SUBMITTED)
             raise BackendError(

@@ -40,12 +40,15 @@ class EngineDelays:
         From an idle core's first planning to its second, for what arrives just after it woke.
     start : float
         From an idle core's first planning to the start of the step.
+    interval : float
+        Between two calls that are handed over at once: the client sends one after the other.
     """
 
     receive: float = 0.0
     reply: float = 0.0
     wake: float = 0.0
     start: float = 0.0
+    interval: float = 0.0
 
 
 class EngineListener(Protocol):
@@ -90,9 +93,11 @@ class Engine:
         self._listener = listener
         self._delays = delays
         self._skip = skip
+        self._max_num_tokens = min(settings.max_model_len, settings.num_usable_blocks * settings.block_size + 1)
         self._depth = 2 if settings.async_scheduling else 1
         self._inbox: deque[Request] = deque()
         self._num_requests = 0
+        self._last_arrival = -1.0
         self._idle = True
         self._visiting = False
         self._alarm: Alarm | None = None
@@ -109,14 +114,16 @@ class Engine:
         Raises
         ------
         ValueError
-            When it is longer than the engine's model allows; the message names the engine.
+            When it is longer than the engine's model or memory allows; the message names the engine.
         """
-        if request.num_tokens > self.settings.max_model_len:
+        if request.num_tokens > self._max_num_tokens:
             raise ValueError(
-                f"{request.num_tokens} prompt and output tokens exceed max_model_len={self.settings.max_model_len} "
+                f"{request.num_tokens} prompt and output tokens exceed the {self._max_num_tokens} that "
+                f"max_model_len={self.settings.max_model_len} and num_blocks={self.settings.num_blocks} allow "
                 f"(engine {self.engine_id})"
             )
-        request.arrived_at = arrived_at = now + self._delays.receive
+        arrived_at = max(now + self._delays.receive, self._last_arrival + self._delays.interval)
+        request.arrived_at = self._last_arrival = arrived_at
         request.sequence = self._num_requests
         self._num_requests += 1
         self._inbox.append(request)

@@ -234,17 +234,14 @@ def _wire(workload: Workload, policy: Policy, cluster: SimulatedCluster, gateway
 
 
 def engine_delays(profile: Profile) -> EngineDelays:
-    """Host time between a client and its engine core, from the profile's measured overheads.
-
-    Notes
-    -----
-    Leaves out `submit_interval`: calls that are submitted together reach the engine together.
-    """
+    """Host time between a client and its engine core, from the profile's measured overheads."""
     overheads = profile.overheads
     return EngineDelays(
         receive=overheads.client_to_engine + overheads.call,
         reply=overheads.engine_to_client,
         wake=overheads.idle_wakeup,
+        start=overheads.idle_start,
+        interval=overheads.submit_interval,
     )
 
 

@@ -135,17 +135,17 @@ class Scheduler:
         else:  # preempted while its last token was under way: its memory is free already
             self.waiting.remove(request)
 
-    def _plan_decodes(self, batch: Batch) -> None:
-        """One step of all decoding requests."""
+    def _plan_decodes(self, batch: Batch, *, holds_blocks: bool = False) -> None:
+        """One step of all decoding requests; `holds_blocks` when the blocks it takes are allocated already."""
         decodes = self.decodes
         batch.num_decodes = decodes.size
         batch.num_context_tokens = decodes.num_context_tokens
         batch.decode_set = decodes.version
-        self._advance_decodes(1)
+        self._advance_decodes(1, holds_blocks)
 
-    def _advance_decodes(self, num_steps: int) -> None:
+    def _advance_decodes(self, num_steps: int, holds_blocks: bool = False) -> None:
         num_blocks = self.decodes.advance(num_steps)
-        if num_blocks:
+        if num_blocks and not holds_blocks:
             self.kv_cache.allocate(num_blocks)
         if self.decodes.ended:
             self.last_tokens.extend([(self.step, request) for request in self.decodes.ended])
@@ -315,7 +315,7 @@ class Scheduler:
         for request, _, _ in left_out:
             decodes.leave(request)
         if decodes.size:
-            self._plan_decodes(batch)
+            self._plan_decodes(batch, holds_blocks=True)
         for request, num_computed, num_left in left_out:
             decodes.join(request, num_computed, num_left)
         self._skipped = {request for request, _, _ in left_out}
