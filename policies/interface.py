@@ -1,8 +1,9 @@
 """What a policy may see and what it decides.
 
 A policy is pure, synchronous and deterministic. It has three decisions: `rank` orders the ready calls, `route` sends
-one to an engine or holds it, `observe` lets it learn. It gets read-only windows on live state, valid only during the call
-that hands them over: the coordinator does not copy them, so a policy that wants to remember a value keeps the value.
+one to an engine or holds it, `observe` lets it learn. It gets read-only windows on live state, valid only during the
+call that hands them over: the coordinator does not copy them, so a policy that wants to remember a value keeps the
+value.
 
 Everything a deployed gateway could not know lives under `CallView.oracle`, so a reader sees which policies cheat.
 """

@@ -1,8 +1,8 @@
 """Virtual time: a SimPy environment that can also call a function at an absolute instant.
 
 SimPy schedules relative delays, so `now + (at - now)` may miss `at` by a rounding error. Engines compute the instants
-of their own step boundaries; scheduling those exactly keeps the order of events independent of how an instant was reached.
-Generator processes (`clock.process(...)`) work as in any SimPy environment.
+of their own step boundaries; scheduling those exactly keeps the order of events independent of how an instant was
+reached. Generator processes (`clock.process(...)`) work as in any SimPy environment.
 """
 
 from __future__ import annotations
