@@ -2,7 +2,7 @@
 
 STAMP := .venv/installed
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(STAMP)
 	.venv/bin/dovetail demo --out demo --overwrite
@@ -13,9 +13,15 @@ test: $(STAMP)
 	.venv/bin/mypy
 	.venv/bin/pytest -n 2
 
+# Twice: the package as it is, and with its inner loop compiled (setup.py), which needs a C compiler.
+bench: $(STAMP)
+	.venv/bin/python bench/throughput.py
+	DOVETAIL_COMPILE=1 .venv/bin/pip install --quiet --no-deps --no-build-isolation --upgrade --target build/compiled .
+	PYTHONPATH=build/compiled .venv/bin/python bench/throughput.py
+
 $(STAMP): pyproject.toml .ci/environment
 	.ci/environment .venv
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build

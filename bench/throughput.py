@@ -8,17 +8,20 @@ the run and its tables, "all" everything but making the workload itself. The off
 serves when all requests are present at once. Raw SimPy is one process that yields timeouts.
 
 With the traces at hand (`--data`), the full Azure conversation hour and the Mooncake conversation trace run on 1, 4 and
-16 engines. `make bench` runs this twice, with the package as it is and compiled (see setup.py).
+16 engines. `make bench` runs this twice, with the package as it is and compiled (see setup.py); the last column is a
+digest of the call records, which must not differ between the two.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import simpy
 
 import sim.scheduler
@@ -92,8 +95,9 @@ def timed_run(workload: Workload, num_engines: int, **limits: int) -> dict[str, 
         write_run(Path(directory), records)
         marks.append(time.perf_counter())
     phases = dict(zip(("build", "run", "tables", "write"), np.diff(marks).tolist(), strict=True))
+    digest = hashlib.sha256(pd.util.hash_pandas_object(records.calls).to_numpy().tobytes()).hexdigest()
     makespan = records.calls["finished_at"].max() - records.calls["app_arrived_at"].min()
-    return {**phases, "makespan": float(makespan), "all": marks[-1] - marks[0]}
+    return {**phases, "makespan": float(makespan), "all": marks[-1] - marks[0], "digest": int(digest[:12], 16)}
 
 
 def service_rate(workload: Workload, num_applications: int) -> float:
@@ -139,7 +143,7 @@ def report(name: str, workload: Workload, repeats: int, num_engines: int = 1, **
     ratio = float(np.median([count / row["run"] / speed for row, speed in zip(rows, raw, strict=True)]))
     print(
         f"{name:34s} {num_engines:3d} {count:8,d} {count / run:10,.0f} {count / tables:10,.0f} "
-        f"{count / everything:10,.0f} {np.median(raw):12,.0f} {ratio:8.4f}",
+        f"{count / everything:10,.0f} {np.median(raw):12,.0f} {ratio:8.4f}  {int(rows[0]['digest']):012x}",
         flush=True,
     )
 
@@ -154,7 +158,7 @@ def main() -> None:
     print(f"simulator: {kind}; profile {PROFILE}; load {LOAD:.0%}; policy fifo; median of {arguments.repeats} runs")
     print(
         f"{'workload':34s} {'eng':>3s} {'requests':>8s} {'simulated':>10s} {'recorded':>10s} {'all':>10s} "
-        f"{'SimPy':>12s} {'ratio':>8s}\n{'':48s}{'requests per second':^31s}{'timeouts/s':>14s} {'sim/raw':>8s}"
+        f"{'SimPy':>12s} {'ratio':>8s}  calls\n{'':48s}{'requests per second':^31s}{'timeouts/s':>14s} {'sim/raw':>8s}"
     )
     for name in ("512/128 tokens", "conversation lengths"):
         report(name, singles(name, arguments.requests), arguments.repeats)
