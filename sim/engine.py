@@ -260,6 +260,8 @@ class Engine:
             if self._end_of(step) > instant:
                 return step
             step += 1
+        if not self.scheduler.decodes.size:
+            return step  # only last tokens are under way: the steps after them have no length yet
         stretch = self._upcoming()
         return stretch.first_step + stretch.steps_ending_after(instant) - 1
 
@@ -331,12 +333,15 @@ class Engine:
         first_step = self.scheduler.step + 1
         stretch = self._next
         if stretch is None or stretch.decode_set != version or stretch.first_step != first_step:
-            size, num_context_tokens = decodes.size, decodes.num_context_tokens
-            duration, growth = self._step_cost.decode_run(size, num_context_tokens)
-            num_free = self.scheduler.kv_cache.num_free - decodes.block_demand()
-            details = (size, num_context_tokens, 0, 0, len(self.scheduler.running), num_free, 0)
-            self._next = stretch = Stretch(first_step, self._end, duration, growth, version, details)
+            duration, growth = self._step_cost.decode_run(decodes.size, decodes.num_context_tokens)
+            self._next = stretch = Stretch(first_step, self._end, duration, growth, version, NOTHING)
         return stretch
+
+    def _upcoming_details(self) -> tuple[int, int, int, int, int, int, int]:
+        """Taken when the stretch begins: a finish after `_upcoming` was first asked changes what runs and is free."""
+        scheduler, decodes = self.scheduler, self.scheduler.decodes
+        num_free = scheduler.kv_cache.num_free - decodes.block_demand()
+        return decodes.size, decodes.num_context_tokens, 0, 0, len(scheduler.running), num_free, 0
 
     def _plan_skipped(self, step: int) -> None:
         """Plan the steps up to `step`, in which nothing but decoding happens."""
@@ -346,9 +351,10 @@ class Engine:
             if scheduler.decodes.size:
                 num_steps = min(num_steps, scheduler.decodes.steps_to_next_end())
                 stretch = self._upcoming()
+                if stretch is not self._last:
+                    stretch.details = self._upcoming_details()
+                    self._begin(stretch)
             else:
-                stretch = Stretch(scheduler.step + 1, self._end, 0.0, 0.0, MIXED, NOTHING)
-            if stretch is not self._last:
-                self._begin(stretch)
+                self._begin(Stretch(scheduler.step + 1, self._end, 0.0, 0.0, MIXED, NOTHING))
             scheduler.run_decodes(num_steps)
             self._extend(num_steps)

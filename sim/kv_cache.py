@@ -23,8 +23,8 @@ from traces.prefix import PrefixNode
 class Extent:
     """Blocks `low` to `high` (exclusive) of one copy of some content.
 
-    `node` is None for content that nobody can look up. `ticket` is the place in the free queue, 0 when held.
-    `above` is the extent that was split off the top while this one was held.
+    `node` is None for content that nobody can look up, which is only counted. `ticket` is the place in the free queue,
+    0 when held. `above` is the extent that was split off the top while this one was held.
     """
 
     __slots__ = ("above", "high", "low", "node", "num_holders", "ticket")
@@ -79,7 +79,7 @@ class KVCache:
         num_evictable_blocks : int
             How many of them lie in the free queue, and so count against free memory when taken.
         """
-        if not (request.path or request.spilled) or not self.enable_prefix_caching:
+        if not request.path or not self.enable_prefix_caching:
             return _NO_HITS
         hits: list[Hit] = []
         limit = (request.num_known - 1) // self.block_size
@@ -89,10 +89,6 @@ class KVCache:
             position = self._lookup_node(node, position, stop, hits)
             if position < stop:
                 break
-        else:
-            if request.spilled is not None and request.spilled.low == position < request.spilled.high:
-                hits.append((request.spilled, position, min(request.spilled.high, limit)))
-                position = hits[-1][2]
         return hits, position, sum(high - low for extent, low, high in hits if extent.num_holders == 0)
 
     def _lookup_node(self, node: PrefixNode, position: int, stop: int, hits: list[Hit]) -> int:
@@ -114,17 +110,15 @@ class KVCache:
 
     def take(self, request: Request, hits: Sequence[Hit], num_new_blocks: int) -> None:
         """Give a request the blocks of a lookup and `num_new_blocks` more. They must be free: the scheduler checks."""
-        request.spilled = None
         request.num_hashed = hits[-1][2] if hits else 0
         for extent, low, high in hits:
-            part = self._isolate(extent, low, high) if extent.node is not None else extent
+            part = self._isolate(extent, low, high)
             if part.num_holders == 0:
                 part.ticket = 0
                 self._num_stale += 1
                 self.num_free -= high - low
-            if extent.node is not None:
-                part.num_holders += 1
-                request.held.append((part, high))
+            part.num_holders += 1
+            request.held.append((part, high))
         self.allocate(num_new_blocks)
 
     def allocate(self, num_blocks: int) -> None:
@@ -181,7 +175,10 @@ class KVCache:
         self._num_unhashed += num_held_blocks - num_hashed
         num_shared = min(num_hashed, request.path[-1].end // self.block_size) if request.path else 0
         if num_hashed > num_shared:
-            self._queue_private(request, num_shared, num_hashed, keep_private=keep_private)
+            if keep_private:
+                self._queue_for_return(request, num_shared, num_hashed)
+            else:
+                self._queue_unknown(num_hashed - num_shared)
         if request.held:
             self._release_shared(request)
         request.num_hashed = 0
@@ -196,19 +193,21 @@ class KVCache:
                     self.num_free -= part.high - part.low
         request.held.clear()
 
-    def _queue_private(self, request: Request, low: int, high: int, *, keep_private: bool) -> None:
-        if keep_private:
-            request.spilled = Extent(None, low, high)
-            self._enqueue(request.spilled)
-            return
+    def _queue_for_return(self, request: Request, low: int, high: int) -> None:
+        """Queue private content that its request may look up again; from now on that is a node of its path."""
+        node = PrefixNode(request.path[-1].end if request.path else 0, request.num_tokens)
+        request.path += (node,)
+        extent = Extent(node, low, high)
+        self._copies[node] = [extent]
+        self._enqueue(extent)
+
+    def _queue_unknown(self, num_blocks: int) -> None:
         if self._queue:
             ticket, last = self._queue[-1]
-            if last.node is None and last.ticket == ticket and last.num_holders == -1:
-                last.high += high - low
+            if last.node is None and last.ticket == ticket:
+                last.high += num_blocks
                 return
-        unknown = Extent(None, 0, high - low)
-        unknown.num_holders = -1  # marks a count of blocks that may be merged with its neighbours
-        self._enqueue(unknown)
+        self._enqueue(Extent(None, 0, num_blocks))
 
     def _enqueue(self, extent: Extent) -> None:
         self._last_ticket += 1

@@ -46,6 +46,7 @@ class Request:
         "end_tick",
         "first_token_at",
         "held",
+        "left_out_at",
         "num_cached_tokens",
         "num_computed",
         "num_hashed",
@@ -59,7 +60,6 @@ class Request:
         "priority",
         "scheduled_at",
         "sequence",
-        "spilled",
         "state",
     )
 
@@ -80,10 +80,10 @@ class Request:
         self.num_computed = 0  # while waiting or prefilling
         self.num_hashed = 0  # leading blocks that are in the prefix cache's index
         self.held: list[tuple[Extent, int]] = []  # shared extents, with the end of what is held of each
-        self.spilled: Extent | None = None  # private blocks left in the cache by a preemption
         self.offset = 0
         self.end_tick = 0
-        self.num_cached_tokens = -1  # set when first scheduled
+        self.left_out_at = -3  # last step that passed over it while it was decoding, for want of budget
+        self.num_cached_tokens = -1  # set when scheduled, until its first token
         self.num_preemptions = 0
         self.scheduled_at = -1.0
         self.first_token_at = -1.0

@@ -72,7 +72,6 @@ class Scheduler:
         self._num_admissions = 0
         self._num_prefilling = 0
         self._blocked = Blocked.NO
-        self._skipped: set[Request] = set()  # decoding requests that the last step left out, for want of budget
         self.kv_cache = KVCache(
             settings.num_usable_blocks, settings.block_size, enable_prefix_caching=settings.enable_prefix_caching
         )
@@ -101,8 +100,6 @@ class Scheduler:
     def run_decodes(self, num_steps: int) -> None:
         """Plan `num_steps` steps of decoding alone, none past the next end. Memory must allow them."""
         self.step += num_steps
-        if self._skipped:
-            self._skipped.clear()
         if self.decodes.size:
             self._advance_decodes(num_steps)
 
@@ -173,8 +170,6 @@ class Scheduler:
     def _plan_running(self, batch: Batch) -> int:
         """All decoding requests, then the prefilling one, which is the last admitted. Returns the budget left."""
         budget = self._max_num_batched_tokens - self.decodes.size
-        if self._skipped:
-            self._skipped.clear()
         if self.decodes.size:
             self._plan_decodes(batch)
         if self._num_prefilling and budget:
@@ -264,7 +259,7 @@ class Scheduler:
 
     def _victim(self, order: list[Request]) -> Request:
         if self._by_priority:
-            return max(order, key=lambda request: (request.priority, request.arrived_at))
+            return max(order, key=lambda request: (request.priority, request.arrived_at, request.sequence))
         return order[-1]
 
     def _preempt(self, request: Request, num_planned: int, batch: Batch) -> None:
@@ -289,8 +284,8 @@ class Scheduler:
     def _leave_decoding(self, request: Request, num_planned: int) -> int:
         """Take a request out of the decoding set; returns its tokens with KV memory.
 
-        Its content is in the cache's index as far as the ids of the tokens were known: with asynchronous scheduling the
-        newest token is still being computed, unless the step before left the request out.
+        Its content is in the cache's index as far as the ids of the tokens were known when they were planned: with
+        asynchronous scheduling all but the last, unless the step before that plan left the request out.
         """
         if request.state is State.LAST:
             num_computed = request.num_tokens - 1
@@ -298,7 +293,8 @@ class Scheduler:
             num_computed = self.decodes.num_computed(request)
             request.num_known = request.num_tokens - self.decodes.num_left(request)
             self.decodes.leave(request)
-        under_way = 1 if self._is_async and request not in self._skipped else 0
+        last_plan = self.step if num_planned else self.step - 1
+        under_way = 1 if self._is_async and request.left_out_at < last_plan - 1 else 0
         num_computed += num_planned
         self.kv_cache.register(request, (num_computed - under_way) // self._block_size)
         return num_computed
@@ -318,7 +314,7 @@ class Scheduler:
             self._plan_decodes(batch, holds_blocks=True)
         for request, num_computed, num_left in left_out:
             decodes.join(request, num_computed, num_left)
-        self._skipped = {request for request, _, _ in left_out}
+            request.left_out_at = self.step
 
     # -- waiting requests ---------------------------------------------------------------------------------------------
 
@@ -358,5 +354,5 @@ class Scheduler:
         request.admission = self._num_admissions
         request.state = State.PREFILL
         request.num_computed = num_cached
-        if request.num_cached_tokens < 0:
+        if request.num_known == request.num_prompt_tokens:  # vLLM reports the last start before the first token
             request.num_cached_tokens = num_cached
