@@ -1,4 +1,4 @@
-"""`dovetail reproduce`: published figures beside the closed form and the simulation."""
+"""`dovetail reproduce`: published and measured figures beside the closed form and the simulation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WIDTH = 200
 
 @click.group()
 def reproduce() -> None:
-    """Reproduce published figures."""
+    """Reproduce published and measured figures."""
 
 
 @reproduce.command()
@@ -29,6 +29,20 @@ def notes(csv: Path | None) -> None:
         found = rows()
         write(found)
     print_notes(console(_WIDTH), found)
+
+
+@reproduce.command()
+@_csv
+def measured(csv: Path | None) -> None:
+    """Five load shapes measured on one H100 with vLLM, beside their simulation."""
+    from dovetail.output import console, new_csv
+    from reproduce.measured import rows
+    from reproduce.report import print_measured
+
+    with new_csv(csv) as write:
+        found = rows()
+        write(found)
+    print_measured(console(_WIDTH), found)
 
 
 @reproduce.command()

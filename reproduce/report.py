@@ -6,7 +6,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from reproduce import log, notes, parrot
+from reproduce import log, measured, notes, parrot
 from reproduce.cards import MISSING_CARDS
 
 _SHORT = {
@@ -60,6 +60,29 @@ def print_parrot(console: Console, points: pd.DataFrame | None = None, *, every_
     means = ", ".join(f"figure {number}: {error:.2f}%" for number, error in parrot.by_figure(found).items())
     console.print(f"mean absolute error: {means}")
     console.print(frame_table(parrot.misses(found).drop(columns="figure"), title="figure 11: off by more than 2%"))
+
+
+def print_measured(console: Console, rows: pd.DataFrame | None = None) -> None:
+    """Measured scenarios beside their simulation, one table a figure.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    rows : pandas.DataFrame, optional
+        From `reproduce.measured.rows`; simulated here when left out.
+    """
+    found = measured.rows() if rows is None else rows
+    for figure in ("makespan (s)", "mean E2E (s)", "p99 E2E (s)", "mean TTFT (s)"):
+        chosen = found[["scenario", "calls", *(column for column in found.columns if column.startswith(figure))]]
+        chosen.columns = [column.removeprefix(figure).strip() for column in chosen.columns]
+        console.print(frame_table(chosen, title=figure, digits=3))
+    others = ["scenario", "preemptions measured", "preemptions simulated", "repeats differ by (%)", "steps in fit"]
+    console.print(frame_table(found[others], title="preemptions, and what was fitted"))
+    console.print(
+        "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats. "
+        f"Simulated: profile {measured.PROFILE}. Steps in fit: single steps and host delays of the scenario took "
+        "part in fitting the profile; its latencies did not."
+    )
 
 
 def frame_table(frame: pd.DataFrame, *, title: str, digits: int = 2) -> Table:

@@ -1,0 +1,120 @@
+"""Simulated beside measured: five load shapes that a real vLLM 0.24.0 ran on one H100.
+
+The runs are this project's own (data/measured_h100_13b, Llama-13B shape, fp16, random weights, asynchronous scheduling,
+prefix caching on). Each is simulated with the shipped profile `h100-llama-13b` under the limits that the engine itself
+reported. The profile was fitted to single steps and host delays, some of them taken from these runs; `_IN_FIT` says of
+which. No latency of any run was fitted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from policies.fifo import Fifo
+from sim.profile import load_profile
+from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from traces.workload import Application, Call, Segment, Workload, output_of, text
+
+PROFILE = "h100-llama-13b"
+
+#: Scenarios, and whether single steps of them took part in fitting the profile (docs/profiles.md).
+_IN_FIT = {"chain_lat0": True, "mr15_w2": True, "burst128": True, "poisson_r5": False, "chat24": False}
+
+
+def load_scenario(name: str) -> dict[str, Any]:
+    """One measured scenario: `definition`, `engine` limits and `runs`, as written by the measurement."""
+    packed = files("reproduce").joinpath(f"data/measured_h100_13b/{name}.json.gz").read_bytes()
+    scenario: dict[str, Any] = json.loads(gzip.decompress(packed))
+    return scenario
+
+
+def scenario_workload(scenario: dict[str, Any]) -> Workload:
+    """The calls of a scenario; random text becomes a segment named by its seed."""
+    return Workload(scenario["name"], tuple(_application(app) for app in scenario["definition"]["apps"]))
+
+
+def rows() -> pd.DataFrame:
+    """One row a scenario: simulated and measured makespan, latency, TTFT, steps and preemptions.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Seconds and counts; measured values are means over the repeats, and `repeats differ by (%)` says by how much
+        their mean E2E latencies differ.
+    """
+    return pd.DataFrame([_row(name, in_fit) for name, in_fit in _IN_FIT.items()])
+
+
+def _application(app: dict[str, Any]) -> Application:
+    if app["latency"]:
+        raise ValueError(f"app {app['id']!r}: latency={app['latency']} must be 0: the network is not simulated here")
+    calls = tuple(
+        Call(
+            id=call["id"],
+            prompt=tuple(_segment(part) for part in call["prompt"]),
+            output_tokens=call["olen"],
+            stage=call["stage"],
+            deps=tuple(call["deps"]),
+            delay=call.get("think", 0.0),
+        )
+        for call in app["calls"]
+    )
+    return Application(app["id"], app["arrival"], calls)
+
+
+def _segment(part: list[Any]) -> Segment:
+    return text(f"random-{part[1]}", part[2]) if part[0] == "rand" else output_of(part[1])
+
+
+def _row(name: str, in_fit: bool) -> dict[str, Any]:
+    scenario = load_scenario(name)
+    profile = load_profile(PROFILE)
+    limits = scenario["engine"]
+    settings = settings_of(
+        profile,
+        num_blocks=limits["num_gpu_blocks"],
+        block_size=limits["block_size"],
+        async_scheduling=limits["async_scheduling"],
+        max_num_batched_tokens=limits["max_num_batched_tokens"],
+        max_num_seqs=limits["max_num_seqs"],
+    )
+    gateway = Gateway(window=scenario["definition"]["window"])
+    records = simulate(scenario_workload(scenario), Fifo(), SimulatedCluster(profile, 1, settings), gateway)
+    calls = records.calls
+    simulated = _figures(calls["submitted_at"], calls["first_token_at"], calls["finished_at"])
+    measured = [_measured(run) for run in scenario["runs"]]
+    latencies = [run["mean E2E (s)"] for run in measured]
+    row: dict[str, Any] = {"scenario": name, "calls": len(calls), "steps in fit": in_fit}
+    for figure, value in simulated.items():
+        mean = float(np.mean([run[figure] for run in measured]))
+        row |= {
+            f"{figure} measured": mean,
+            f"{figure} simulated": value,
+            f"{figure} error (%)": 100 * (value / mean - 1),
+        }
+    return row | {
+        "preemptions measured": "/".join(str(run["preempted"]) for run in scenario["runs"]),
+        "preemptions simulated": int(calls["num_preemptions"].sum()),
+        "repeats differ by (%)": 100 * (max(latencies) / min(latencies) - 1) if len(latencies) > 1 else float("nan"),
+    }
+
+
+def _measured(run: dict[str, Any]) -> dict[str, float]:
+    calls = pd.DataFrame(run["rows"])
+    return _figures(calls["submit"], calls["first"], calls["finish"])
+
+
+def _figures(submitted: pd.Series, first: pd.Series, finished: pd.Series) -> dict[str, float]:
+    """What is compared; the scenarios start at 0, so the last finish is the makespan."""
+    return {
+        "makespan (s)": float(finished.max()),
+        "mean E2E (s)": float((finished - submitted).mean()),
+        "p99 E2E (s)": float(np.percentile(finished - submitted, 99)),
+        "mean TTFT (s)": float((first - submitted).mean()),
+    }
