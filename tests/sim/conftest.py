@@ -1,7 +1,7 @@
 """What the tests of the simulator share: small workloads of every shape, clusters to run them on, round step costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import msgspec
@@ -20,7 +20,7 @@ from policies.stage_priority import StagePriority
 from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
-from sim.network import parse_network_latency
+from sim.network import NetworkLatency, parse_network_latency
 from sim.profile import CurveTable, Overheads, Terms, load_profile
 from sim.request import Request
 from sim.run import Gateway, SimulatedCluster, simulate
@@ -42,8 +42,9 @@ POLICIES = (
 
 
 def _profiles():
-    """The shipped H100 profile; the same without host time; and steps of exactly one tick, whatever they run."""
-    measured = load_profile("h100-llama-13b")
+    """The shipped H100 profile, its engine awake within a step; without host time; with steps of exactly one tick."""
+    shipped = load_profile("h100-llama-13b")
+    measured = msgspec.structs.replace(shipped, overheads=msgspec.structs.replace(shipped.overheads, idle_wakeup=0.005))
     nothing = CurveTable((0,), (0.0,))
     ticks = Terms(CurveTable((0,), (TICK,)), nothing, nothing, nothing, *[0.0] * 6)
     bare = msgspec.structs.replace(measured, overheads=Overheads())
@@ -51,6 +52,10 @@ def _profiles():
 
 
 MEASURED, BARE, TICKING = _profiles()
+
+
+def _on_ticks(call):
+    return msgspec.structs.replace(call, delay=round(call.delay / TICK) * TICK)
 
 
 @dataclass
@@ -67,6 +72,18 @@ class Scenario:
     def run(self, *, skip=True):
         cluster = SimulatedCluster(self.profile, self.num_engines, self.settings, skip=skip)
         return simulate(self.workload, self.policy(), cluster, self.gateway)
+
+    def on_ticks(self):
+        """The same run with every instant a whole number of ticks."""
+        applications = tuple(
+            msgspec.structs.replace(
+                app, arrival=round(app.arrival / TICK) * TICK, calls=tuple(map(_on_ticks, app.calls))
+            )
+            for app in self.workload.applications
+        )
+        workload = msgspec.structs.replace(self.workload, applications=applications)
+        gateway = replace(self.gateway, network_latency=NetworkLatency("fixed", (TICK,)))
+        return replace(self, workload=workload, profile=TICKING, gateway=gateway)
 
     def with_engines(self):
         """The same run wired by hand, so that its engines can be looked at afterwards: (calls, engines)."""
@@ -161,9 +178,9 @@ def engine_settings(draw, workload):
     chunked = draw(st.booleans())
     budgets = (2, 9, 40, 200) if chunked else (longest, 2 * longest)
     return EngineSettings(
-        num_blocks=max(2, num_needed + draw(st.sampled_from((0, 1, 3, 10, 1000)))),
+        num_blocks=max(2, num_needed + draw(st.sampled_from((0, 2, 10, 40, 1000)))),
         block_size=block_size,
-        max_num_seqs=draw(st.sampled_from((1, 2, 5, 256))),
+        max_num_seqs=draw(st.sampled_from((1, 4, 256, 256))),
         max_num_batched_tokens=draw(st.sampled_from(budgets)),
         max_model_len=longest,
         enable_prefix_caching=draw(st.booleans()),
@@ -183,7 +200,6 @@ def gateways():
         window=st.sampled_from((0, 0, 1, 3)),
         orchestration=st.sampled_from(("client", "service")),
         network_latency=st.sampled_from(tuple(latencies)),
-        view_staleness=st.just(0.0),
     )
 
 
