@@ -18,10 +18,11 @@ from sim.cluster import Cluster, SimulatedEngine
 from sim.engine import EngineListener
 from sim.fitting.parrot_engines import RELEASE_SECONDS
 from sim.gate import Gate
-from sim.hugging_face import HuggingFaceWorker
-from sim.parrot_engine import ParrotEngine, ParrotSettings
+from sim.hugging_face import OneAtATime
+from sim.parrot_engine import ParrotBatcher, ParrotSettings
 from sim.profile import Profile
-from sim.vllm_2023 import Vllm2023Engine, Vllm2023Settings
+from sim.stepped import SteppedEngine
+from sim.vllm_2023 import Vllm2023Batcher, Vllm2023Settings
 from traces.workload import Workload, num_calls
 
 #: Seconds slept once per call at its submission ("Network latency=250ms" in the benchmark notes).
@@ -69,9 +70,8 @@ class System:
 
 def hugging_face(engine_id: int, profile: Profile, clock: Clock, listener: EngineListener) -> SimulatedEngine:
     """A Hugging Face worker with a profile's limits and costs."""
-    return HuggingFaceWorker(
-        engine_id, profile.engine_defaults.max_model_len, profile.step_cost(False), clock, listener
-    )
+    batcher = OneAtATime(profile.engine_defaults.max_model_len)
+    return SteppedEngine(engine_id, batcher, profile.step_cost(False), clock, listener)
 
 
 def vllm_2023(**limits: int) -> EngineMaker:
@@ -80,8 +80,8 @@ def vllm_2023(**limits: int) -> EngineMaker:
     def make(engine_id: int, profile: Profile, clock: Clock, listener: EngineListener) -> SimulatedEngine:
         names = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len")
         defaults = {name: getattr(profile.engine_defaults, name) for name in names}
-        settings = Vllm2023Settings(**{**defaults, **limits})
-        return Vllm2023Engine(engine_id, settings, profile.step_cost(False), clock, listener)
+        batcher = Vllm2023Batcher(Vllm2023Settings(**{**defaults, **limits}))
+        return SteppedEngine(engine_id, batcher, profile.step_cost(False), clock, listener)
 
     return make
 
@@ -92,8 +92,8 @@ def parrot(**limits: int) -> EngineMaker:
     def make(engine_id: int, profile: Profile, clock: Clock, listener: EngineListener) -> SimulatedEngine:
         names = ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
         defaults = {name: getattr(profile.engine_defaults, name) for name in names}
-        settings = ParrotSettings(**{**defaults, **limits})
-        return ParrotEngine(engine_id, settings, profile.step_cost(False), clock, listener)
+        batcher = ParrotBatcher(ParrotSettings(**{**defaults, **limits}))
+        return SteppedEngine(engine_id, batcher, profile.step_cost(False), clock, listener)
 
     return make
 

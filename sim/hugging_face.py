@@ -8,13 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from sim.clock import Clock
-from sim.engine import EngineDelays, EngineListener
 from sim.request import Request
-from sim.step_cost import StepCost
-from sim.stepped import Resident, SteppedEngine, StepPlan
-
-_NO_DELAYS = EngineDelays()
+from sim.stepped import Resident, StepPlan
 
 
 class OneAtATime:
@@ -76,31 +71,3 @@ class OneAtATime:
             return []
         self._served = None
         return [served.request]
-
-
-class HuggingFaceWorker(SteppedEngine):
-    """A FastChat worker that runs Hugging Face `generate`.
-
-    Parameters
-    ----------
-    engine_id : int
-    max_model_len : int
-    step_cost : StepCost
-    clock : Clock
-    listener : EngineListener
-    delays : EngineDelays
-    skip : bool
-    """
-
-    def __init__(
-        self,
-        engine_id: int,
-        max_model_len: int,
-        step_cost: StepCost,
-        clock: Clock,
-        listener: EngineListener,
-        *,
-        delays: EngineDelays = _NO_DELAYS,
-        skip: bool = True,
-    ) -> None:
-        super().__init__(engine_id, OneAtATime(max_model_len), step_cost, clock, listener, delays=delays, skip=skip)

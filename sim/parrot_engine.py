@@ -15,14 +15,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from sim.clock import Clock
-from sim.engine import EngineDelays, EngineListener
 from sim.request import Request
-from sim.step_cost import StepCost
-from sim.stepped import Resident, SteppedEngine, StepPlan
+from sim.stepped import Resident, StepPlan
 from traces.prefix import PrefixNode
-
-_NO_DELAYS = EngineDelays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,31 +215,3 @@ class ParrotBatcher:
             num_tokens = sum(each.num_computed + 1 for each in active)
             num_steps = min(num_steps, (capacity - num_tokens) // len(active) + 1)
         return num_steps
-
-
-class ParrotEngine(SteppedEngine):
-    """Parrot's engine.
-
-    Parameters
-    ----------
-    engine_id : int
-    settings : ParrotSettings
-    step_cost : StepCost
-    clock : Clock
-    listener : EngineListener
-    delays : EngineDelays
-    skip : bool
-    """
-
-    def __init__(
-        self,
-        engine_id: int,
-        settings: ParrotSettings,
-        step_cost: StepCost,
-        clock: Clock,
-        listener: EngineListener,
-        *,
-        delays: EngineDelays = _NO_DELAYS,
-        skip: bool = True,
-    ) -> None:
-        super().__init__(engine_id, ParrotBatcher(settings), step_cost, clock, listener, delays=delays, skip=skip)

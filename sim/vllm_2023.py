@@ -12,13 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from sim.clock import Clock
-from sim.engine import EngineDelays, EngineListener
 from sim.request import Request
-from sim.step_cost import StepCost
-from sim.stepped import Resident, SteppedEngine, StepPlan
-
-_NO_DELAYS = EngineDelays()
+from sim.stepped import Resident, StepPlan
 
 #: Share of the blocks that admission leaves free: `watermark` of vLLM's block manager in 2023.
 WATERMARK = 0.01
@@ -197,31 +192,3 @@ class Vllm2023Batcher:
         num_steps = min(each.num_left for each in self._running)
         num_needed = sum(self._num_blocks(each.num_computed + num_steps) - each.num_blocks for each in self._running)
         return num_steps if num_needed < self.num_free_blocks else 1
-
-
-class Vllm2023Engine(SteppedEngine):
-    """A FastChat worker that runs vLLM as of 2023.
-
-    Parameters
-    ----------
-    engine_id : int
-    settings : Vllm2023Settings
-    step_cost : StepCost
-    clock : Clock
-    listener : EngineListener
-    delays : EngineDelays
-    skip : bool
-    """
-
-    def __init__(
-        self,
-        engine_id: int,
-        settings: Vllm2023Settings,
-        step_cost: StepCost,
-        clock: Clock,
-        listener: EngineListener,
-        *,
-        delays: EngineDelays = _NO_DELAYS,
-        skip: bool = True,
-    ) -> None:
-        super().__init__(engine_id, Vllm2023Batcher(settings), step_cost, clock, listener, delays=delays, skip=skip)

@@ -8,6 +8,7 @@ import pytest
 from sim.clock import Clock
 from sim.request import Request
 from sim.step_cost import StepCost
+from sim.stepped import SteppedEngine
 
 MS = 1e-3
 
@@ -36,8 +37,8 @@ class Bench:
     def request_finished(self, request, at):
         self.finished[request.call.name] = at
 
-    def use(self, engine_class, settings, **options):
-        self.engine = engine_class(0, settings, self.cost, self.clock, self, **options)
+    def use(self, batcher_class, settings, **options):
+        self.engine = SteppedEngine(0, batcher_class(settings), self.cost, self.clock, self, **options)
         return self
 
     def send(self, name, prompt, output, at=0.0, *, stage="call", priority=0, path=()):

@@ -3,12 +3,14 @@
 import pytest
 
 from sim.gate import Gate
-from sim.parrot_engine import ParrotEngine, ParrotSettings
+from sim.parrot_engine import ParrotBatcher, ParrotSettings
+from sim.stepped import SteppedEngine
 
 
 def gated(bench, bounds, release=0.0):
     def engine(gate):
-        return ParrotEngine(0, ParrotSettings(num_blocks=1000), bench.cost, bench.clock, gate)
+        batcher = ParrotBatcher(ParrotSettings(num_blocks=1000))
+        return SteppedEngine(0, batcher, bench.cost, bench.clock, gate)
 
     bench.engine = Gate(engine, bounds, bench.clock, bench, release=release)
     return bench

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.hugging_face import HuggingFaceWorker
-from sim.parrot_engine import ParrotEngine, ParrotSettings
-from sim.vllm_2023 import Vllm2023Engine, Vllm2023Settings
+from sim.hugging_face import OneAtATime
+from sim.parrot_engine import ParrotBatcher, ParrotSettings
+from sim.vllm_2023 import Vllm2023Batcher, Vllm2023Settings
 from traces.prefix import PrefixNode
 
 #: Prompt and output tokens, arrival in tenths of a millisecond, priority, whether the prompt begins with shared text.
@@ -16,16 +16,16 @@ CALLS = st.lists(
     max_size=12,
 )
 ENGINES = (
-    (HuggingFaceWorker, 100),
-    (Vllm2023Engine, Vllm2023Settings(num_blocks=12, max_num_batched_tokens=130)),
-    (Vllm2023Engine, Vllm2023Settings(num_blocks=100, max_num_seqs=3, max_total_tokens=150)),
-    (ParrotEngine, ParrotSettings(num_blocks=100, max_num_batched_tokens=130, max_total_tokens=170)),
-    (ParrotEngine, ParrotSettings(num_blocks=30, max_num_seqs=4, share_prompts=True, read_shared_once=True)),
+    (OneAtATime, 100),
+    (Vllm2023Batcher, Vllm2023Settings(num_blocks=12, max_num_batched_tokens=130)),
+    (Vllm2023Batcher, Vllm2023Settings(num_blocks=100, max_num_seqs=3, max_total_tokens=150)),
+    (ParrotBatcher, ParrotSettings(num_blocks=100, max_num_batched_tokens=130, max_total_tokens=170)),
+    (ParrotBatcher, ParrotSettings(num_blocks=30, max_num_seqs=4, share_prompts=True, read_shared_once=True)),
 )
 
 
-def records(bench, engine_class, limits, calls, skip):
-    bench.use(engine_class, limits, skip=skip)
+def records(bench, batcher_class, limits, calls, skip):
+    bench.use(batcher_class, limits, skip=skip)
     shared = (PrefixNode(0, 25),)
     for k, (prompt, output, tenths, priority, shares) in enumerate(calls):
         bench.send(k, prompt, output, tenths * 1e-4, priority=priority, path=shared if shares else ())
@@ -34,12 +34,12 @@ def records(bench, engine_class, limits, calls, skip):
     return bench.finished, starts, bench.engine.steps.table().tolist()
 
 
-@pytest.mark.parametrize(("engine_class", "limits"), ENGINES)
-def test_skipping_and_step_by_step_give_equal_records(new_bench, engine_class, limits):
+@pytest.mark.parametrize(("batcher_class", "limits"), ENGINES)
+def test_skipping_and_step_by_step_give_equal_records(new_bench, batcher_class, limits):
     @settings(max_examples=60, deadline=None)
     @given(calls=CALLS)
     def check(calls):
-        skipping, stepping = (records(new_bench(), engine_class, limits, calls, skip) for skip in (True, False))
+        skipping, stepping = (records(new_bench(), batcher_class, limits, calls, skip) for skip in (True, False))
         assert skipping == stepping
         assert len(skipping[0]) == len(calls)
 
