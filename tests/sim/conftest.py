@@ -85,6 +85,11 @@ class Scenario:
         gateway = replace(self.gateway, network_latency=NetworkLatency("fixed", (TICK,)))
         return replace(self, workload=workload, profile=TICKING, gateway=gateway)
 
+    def roomy(self, **limits):
+        """The same run without delays in the engine, with memory enough to preempt nobody and `limits` replaced."""
+        profile = BARE if self.profile is MEASURED else self.profile
+        return replace(self, profile=profile, settings=replace(self.settings, num_blocks=20_000, **limits))
+
     def with_engines(self):
         """The same run wired by hand, so that its engines can be looked at afterwards: (calls, engines)."""
         clock, engines, settings = Clock(), [], self.settings
@@ -215,6 +220,22 @@ def drawn_scenarios(draw):
 def scenarios():
     """Strategy of `Scenario`."""
     return drawn_scenarios()
+
+
+@pytest.fixture(scope="session")
+def ticks():
+    """Seconds of a step of `new_scenario`."""
+    return TICK
+
+
+@pytest.fixture(scope="session")
+def new_scenario():
+    """Scenarios whose steps take a tick each."""
+
+    def make(workload, policy, limits, num_engines, gateway):
+        return Scenario(workload, policy, limits, TICKING, num_engines, gateway)
+
+    return make
 
 
 # -- one engine by hand -----------------------------------------------------------------------------------------------
