@@ -31,9 +31,10 @@ from policies.fifo import Fifo
 from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
+from sim.engines import engine_delays
 from sim.garbage import collection_paused
 from sim.profile import load_profile
-from sim.run import engine_delays, settings_of
+from sim.run import settings_of
 from traces.arrivals import all_at_once, poisson_arrivals
 from traces.generators.chat import ChatShape, chat_sessions
 from traces.generators.lengths import LogNormal, fixed_lengths, lognormal_lengths

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,10 @@ class CurveTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     counts: tuple[int, ...]
     seconds: tuple[float, ...]
+
+
+#: Engines whose schedulers the simulator has.
+Scheduler = Literal["vllm", "vllm-2023", "parrot", "hugging-face"]
 
 
 class Measurement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -155,7 +160,10 @@ class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits."""
+    """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits.
+
+    `scheduler` says which engine's scheduler the costs belong to; a simulation runs that one.
+    """
 
     name: str
     measurement: Measurement
@@ -166,6 +174,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     residuals: tuple[Residual, ...]
     overheads: Overheads
     engine_defaults: EngineDefaults
+    scheduler: Scheduler = "vllm"
 
     def step_cost(self, async_scheduling: bool) -> StepCost:
         """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""

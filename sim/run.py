@@ -12,8 +12,8 @@ from policies.coordinator import Coordinator, Orchestration
 from policies.engines import EngineState
 from policies.interface import Policy
 from sim.clock import Clock
-from sim.cluster import Cluster
-from sim.engine import Engine, EngineDelays
+from sim.cluster import Cluster, SimulatedEngine
+from sim.engines import EngineMaker
 from sim.manifest import base_manifest, domain_warnings
 from sim.network import NetworkLatency
 from sim.profile import Profile
@@ -221,28 +221,12 @@ def _wire(workload: Workload, policy: Policy, cluster: SimulatedCluster, gateway
         network_latency=gateway.network_latency.draw(num_calls(workload), rng).tolist(),
         view_staleness=gateway.view_staleness,
     )
-    cost = cluster.profile.step_cost(settings.async_scheduling)
-    delays = engine_delays(cluster.profile)
+    maker = EngineMaker(cluster.profile, settings, skip=cluster.skip)
 
-    def make_engines(listener: Cluster) -> list[Engine]:
-        return [
-            Engine(state.engine_id, settings, cost, clock, listener, delays=delays, skip=cluster.skip)
-            for state in states
-        ]
+    def make_engines(listener: Cluster) -> list[SimulatedEngine]:
+        return [maker.make(state.engine_id, clock, listener) for state in states]
 
     return Cluster(clock, coordinator, make_engines)
-
-
-def engine_delays(profile: Profile) -> EngineDelays:
-    """Host time between a client and its engine core, from the profile's measured overheads."""
-    overheads = profile.overheads
-    return EngineDelays(
-        receive=overheads.client_to_engine + overheads.call,
-        reply=overheads.engine_to_client,
-        wake=overheads.idle_wakeup,
-        start=overheads.idle_start,
-        interval=overheads.submit_interval,
-    )
 
 
 def _described(cluster: SimulatedCluster, gateway: Gateway) -> dict[str, Any]:
@@ -252,6 +236,7 @@ def _described(cluster: SimulatedCluster, gateway: Gateway) -> dict[str, Any]:
         "num_engines": cluster.num_engines,
         "engine_settings": settings,
         "profile": cluster.profile.name,
+        "scheduler": cluster.profile.scheduler,
         "step_by_step": not cluster.skip,
         "window": gateway.window,
         "orchestration": gateway.orchestration,

@@ -21,7 +21,7 @@ import pandas as pd
 from sim.fitting import kernel_profiles
 from sim.fitting.linear import huber_lstsq
 from sim.fitting.output import arguments, curve_table, residual, rounded, write_profile
-from sim.profile import EngineDefaults, Measurement, Overheads, Profile, Residual, Terms
+from sim.profile import EngineDefaults, Measurement, Overheads, Profile, Residual, Scheduler, Terms
 from sim.step_cost import StepCost
 
 NETWORK_SECONDS = 0.25  # slept by the client before each call: the benchmark notes
@@ -38,6 +38,8 @@ class Engine:
     Parameters
     ----------
     suffix, title, version : str
+    scheduler : str
+        Which scheduler a simulation with its profile runs (`sim.profile.Profile`).
     system : str
         Its name in the published figure.
     network_seconds : float
@@ -51,6 +53,7 @@ class Engine:
     suffix: str
     title: str
     version: str
+    scheduler: Scheduler
     system: str
     network_seconds: float
     first_token_in_prefill: bool
@@ -58,9 +61,18 @@ class Engine:
 
 
 ENGINES = (
-    Engine("parrot", "Parrot's own engine", "2023-11 to 2024-04", "parrot", 0.0, False),
-    Engine("vllm-2023", "vLLM behind FastChat", "2023", "vllm_baseline", NETWORK_SECONDS, True),
-    Engine("hf", "Hugging Face generate behind FastChat", "2023", "huggingface", NETWORK_SECONDS, True, True),
+    Engine("parrot", "Parrot's own engine", "2023-11 to 2024-04", "parrot", "parrot", 0.0, False),
+    Engine("vllm-2023", "vLLM behind FastChat", "2023", "vllm-2023", "vllm_baseline", NETWORK_SECONDS, True),
+    Engine(
+        "hf",
+        "Hugging Face generate behind FastChat",
+        "2023",
+        "hugging-face",
+        "huggingface",
+        NETWORK_SECONDS,
+        True,
+        True,
+    ),
 )
 
 
@@ -177,6 +189,7 @@ def _profile(engine: Engine, kernels: Profile, terms: Terms, residuals: tuple[Re
         residuals=residuals,
         overheads=Overheads(release=RELEASE_SECONDS if is_parrot else 0.0),
         engine_defaults=EngineDefaults(num_blocks, 16, 8192, 256, 2560, kernels.engine_defaults.kv_bytes_per_token),
+        scheduler=engine.scheduler,
     )
 
 

@@ -1,0 +1,65 @@
+"""Which simulated engine a profile stands for: vLLM, or one of the older engines of the benchmark notes."""
+
+from __future__ import annotations
+
+from sim.clock import Clock
+from sim.cluster import SimulatedEngine
+from sim.engine import Engine, EngineDelays, EngineListener
+from sim.hugging_face import OneAtATime
+from sim.parrot_engine import ParrotBatcher, ParrotSettings
+from sim.profile import Profile, Scheduler
+from sim.settings import EngineSettings
+from sim.stepped import Batcher, SteppedEngine
+from sim.vllm_2023 import Vllm2023Batcher, Vllm2023Settings
+
+
+class EngineMaker:
+    """Makes equal engines of one profile.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its scheduler decides what is made.
+    settings : EngineSettings
+        Limits. An older engine takes those that it has: blocks, batch and token limits.
+    skip : bool
+        Jump over boundaries at which nothing can change.
+    """
+
+    def __init__(self, profile: Profile, settings: EngineSettings, *, skip: bool = True) -> None:
+        self._scheduler = profile.scheduler
+        self._settings = settings
+        self._cost = profile.step_cost(settings.async_scheduling and profile.scheduler == "vllm")
+        self._delays = engine_delays(profile)
+        self._skip = skip
+
+    def make(self, engine_id: int, clock: Clock, listener: EngineListener) -> SimulatedEngine:
+        """One engine that reports to `listener`."""
+        if self._scheduler == "vllm":
+            return Engine(engine_id, self._settings, self._cost, clock, listener, delays=self._delays, skip=self._skip)
+        batcher = older_batcher(self._scheduler, self._settings)
+        return SteppedEngine(engine_id, batcher, self._cost, clock, listener, delays=self._delays, skip=self._skip)
+
+
+def older_batcher(scheduler: Scheduler, settings: EngineSettings) -> Batcher:
+    """Scheduler of an older engine under those limits that it has."""
+    if scheduler == "hugging-face":
+        return OneAtATime(settings.max_model_len)
+    limits = {
+        name: getattr(settings, name) for name in ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens")
+    }
+    if scheduler == "parrot":
+        return ParrotBatcher(ParrotSettings(**limits))
+    return Vllm2023Batcher(Vllm2023Settings(**limits, max_model_len=settings.max_model_len))
+
+
+def engine_delays(profile: Profile) -> EngineDelays:
+    """Host time between a client and its engine core, from the profile's measured overheads."""
+    overheads = profile.overheads
+    return EngineDelays(
+        receive=overheads.client_to_engine + overheads.call,
+        reply=overheads.engine_to_client,
+        wake=overheads.idle_wakeup,
+        start=overheads.idle_start,
+        interval=overheads.submit_interval,
+    )
