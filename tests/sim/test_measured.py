@@ -14,7 +14,7 @@ from reproduce.measured import load_scenario, scenario_workload
 from sim.profile import load_profile
 from sim.run import Gateway, SimulatedCluster, settings_of, simulate
 
-#: (scenario, run): relative tolerance of makespan and of mean end-to-end latency. 1 % and 1.5 % are the project's goals;
+#: (scenario, run): relative tolerance of makespan and of mean end-to-end latency. 1 % and 1.5 % are the goals;
 #: the repeats of mr15_w2, burst128 and chat24 differ by up to 0.5 % and 0.8 %. Two exceptions:
 #: In the first run of chain_lat0 the host held up four of the 20 calls by 20 to 45 ms, 121 ms of 4.7 s: 2.5 %.
 #: In chat24 the calls share cached prefixes, which attention kernels read more cheaply than the model assumes: 6 %.
