@@ -26,9 +26,9 @@ POLICIES = {name: find_policy_class(name) for name in STANDALONE} | {
 
 
 def map_reduce(number):
-    maps = [Call(f"m{n}", (text("system", 40), text(f"{number}.{n}", 30)), 8 + n, "map") for n in range(4)]
+    maps = [Call(f"m{n}", (text("system", 40), text(f"{number}.{n}", 30)), 24 + 4 * n, "map") for n in range(4)]
     parts = tuple(output_of(call.id) for call in maps)
-    return Application(str(number), number * 0.02, (*maps, Call("r", parts, 20, "reduce", ("m0", "m1", "m2", "m3"))))
+    return Application(str(number), number * 0.005, (*maps, Call("r", parts, 20, "reduce", ("m0", "m1", "m2", "m3"))))
 
 
 WORKLOAD = Workload("map-reduce", tuple(map(map_reduce, range(8))))
@@ -77,11 +77,11 @@ def test_equal_runs_give_equal_records(run):
 
 
 def test_every_call_finishes_when_engines_preempt_and_order_by_the_policy_s_rank(run):
-    calls = run(num_blocks=20, scheduling_policy="priority").calls
+    calls = run(num_blocks=15, scheduling_policy="priority").calls
     assert (calls.status == "ok").all()
 
 
 def test_preemptions_do_happen_in_the_workload_with_little_memory():
     profile = load_profile("h100-llama-13b")
-    cluster = SimulatedCluster(profile, NUM_ENGINES, settings_of(profile, num_blocks=20))
+    cluster = SimulatedCluster(profile, NUM_ENGINES, settings_of(profile, num_blocks=15))
     assert simulate(WORKLOAD, POLICIES["fifo"](), cluster).calls.num_preemptions.sum() > 0
