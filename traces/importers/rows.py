@@ -47,18 +47,18 @@ def csv_rows(path: Path | str, columns: Iterable[str] = ()) -> Iterator[tuple[st
     """
     lines = io.StringIO(_decoded(path), newline="")
     reader = csv.DictReader(lines, strict=True)
-    header = reader.fieldnames or []
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise ValueError(f"{path}: column {missing[0]!r} is missing; the header must have {', '.join(columns)}")
     try:
+        header = reader.fieldnames or []  # read on first use: a fault in it is a csv.Error, too
+        missing = [column for column in columns if column not in header]
+        if missing:
+            raise ValueError(f"{path}: column {missing[0]!r} is missing; the header must have {', '.join(columns)}")
         for row in reader:
             where = f"{path}: line {reader.line_num}"
             if None in row or None in row.values():
                 raise ValueError(f"{where}: row must have {len(header)} fields, as the header has")
             yield where, row
     except csv.Error as error:
-        raise ValueError(f"{path}: line {reader.line_num}: not valid CSV: {error}") from None
+        raise ValueError(f"{path}: line {reader.reader.line_num}: not valid CSV: {error}") from None
 
 
 def json_rows(path: Path | str, row_type: type[Row], limit: int | None = None) -> Iterator[tuple[str, Row]]:
