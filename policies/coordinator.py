@@ -18,7 +18,7 @@ from typing import Any, Literal
 from policies.calls import ApplicationState, CallState, CallStatus, build_applications
 from policies.decisions import DecisionLog
 from policies.engines import EngineState, snapshot
-from policies.interface import BackendError, EngineView, Event, EventKind, Policy, PolicyError
+from policies.interface import BackendError, EngineId, EngineView, Event, EventKind, Policy, PolicyError
 from traces.workload import Workload
 
 Orchestration = Literal["client", "service"]
@@ -165,7 +165,13 @@ class Coordinator:
         if self._observes:
             self._observe(EventKind.CALL_SUBMITTED, call, now)
         call.rank = self._policy.rank(call, now) if self._ranks else call.spec.priority
-        heappush(self._ready, (call.rank, self._num_submitted, call))
+        try:
+            heappush(self._ready, (call.rank, self._num_submitted, call))
+        except TypeError as error:
+            raise PolicyError(
+                f"call {call.app_id}/{call.call_id}: rank returned {call.rank!r}, which does not compare with "
+                f"the ranks of other calls: {error}"
+            ) from error
         self._num_submitted += 1
 
     def _observe(self, kind: EventKind, call: CallState, now: float) -> None:
@@ -188,11 +194,12 @@ class Coordinator:
                 held.append(entry)
                 continue
             engine_id = policy.route(call, self._engine_views(now) if self._staleness else self._engines, now)
-            if engine_id is None or (self._staleness and not self._engines[engine_id].is_open):
+            engine = None if engine_id is None else self._chosen(call, engine_id)
+            if engine is None:
                 held.append(entry)
                 self._hold(call, held_classes, now)
             else:
-                self._dispatch(call, engine_id, now)
+                self._dispatch(call, engine, now)
                 actions.dispatches.append(call)
         if held:
             ready.extend(held)
@@ -213,23 +220,29 @@ class Coordinator:
         self._ready[:] = [(self._policy.rank(call, now), number, call) for _, number, call in self._ready]
         heapify(self._ready)
 
-    def _dispatch(self, call: CallState, engine_id: int, now: float) -> None:
-        if not 0 <= engine_id < len(self._engines):
+    def _chosen(self, call: CallState, engine_id: EngineId) -> EngineState | None:
+        """The engine that the policy named; None when an old view made it name a full one."""
+        if not isinstance(engine_id, int) or not 0 <= engine_id < len(self._engines):
             raise PolicyError(
-                f"call {call.app_id}/{call.call_id}: route returned engine {engine_id!r}, but engines are "
-                f"0 to {len(self._engines) - 1}"
+                f"call {call.app_id}/{call.call_id}: route returned {engine_id!r}, which must be HOLD or an engine id, "
+                f"an int from 0 to {len(self._engines) - 1}"
             )
         engine = self._engines[engine_id]
-        if not engine.is_open:
-            raise PolicyError(
-                f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, whose window of "
-                f"{engine.window} calls is full"
-            )
-        call.engine_id = engine_id
+        if engine.is_open:
+            return engine
+        if self._staleness:
+            return None
+        raise PolicyError(
+            f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, whose window of "
+            f"{engine.window} calls is full"
+        )
+
+    def _dispatch(self, call: CallState, engine: EngineState, now: float) -> None:
+        call.engine_id = engine.engine_id
         call.dispatched_at = now
         call.status = CallStatus.DISPATCHED
         engine.add(call)
-        self.decisions.append(now, call, engine_id)
+        self.decisions.append(now, call, engine.engine_id)
 
     def _engine_views(self, now: float) -> Sequence[EngineView]:
         if self._staleness and (self._viewed_at < 0.0 or now - self._viewed_at >= self._staleness):

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from policies.calls import CallState
+from policies.calls import CallState, CallStatus
 from sim.request import Request
 from sim.timeline import Stretch
 from traces.records import CALL_COLUMNS, STEP_COLUMNS
@@ -88,7 +89,9 @@ class CallLog:
         table = np.full((len(calls), _CALL_WIDTH), np.nan)
         table[done[:, 0].astype(np.int64)] = done
         finished = ~np.isnan(table[:, 0])
-        counts = np.where(finished[:, None], table, -1.0).astype(np.int64)
+        for index in np.flatnonzero(~finished).tolist():
+            table[index, 1:6] = _unfinished(calls[index])
+        counts = np.where(np.isnan(table), -1.0, table).astype(np.int64)
         columns: dict[str, Any] = {
             "app": np.array([call.app_id for call in calls], dtype=object),
             "call": np.array([call.call_id for call in calls], dtype=object),
@@ -104,3 +107,15 @@ class CallLog:
         instants = ("ready_at", "submitted_at", "dispatched_at", "scheduled_at", "first_token_at", "finished_at")
         columns.update({name: table[:, 3 + offset] for offset, name in enumerate(instants)})
         return pd.DataFrame(columns)[list(CALL_COLUMNS)]
+
+
+def _unfinished(call: CallState) -> tuple[float, ...]:
+    """What is known of a call when a run was stopped: engine, cached tokens, ready, submitted and dispatched."""
+    is_submitted = call.status is not CallStatus.BLOCKED  # before that, `submitted_at` is a plan
+    return (
+        call.engine_id,
+        nan,
+        call.ready_at if call.ready_at >= 0.0 else nan,
+        call.submitted_at if is_submitted else nan,
+        call.dispatched_at if call.engine_id >= 0 else nan,
+    )

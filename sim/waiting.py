@@ -32,17 +32,12 @@ class WaitingQueue(Protocol):
 class FirstComeFirstServed(deque[Request]):
     """Order of arrival; a preempted request goes to the head."""
 
-    def add(self, request: Request) -> None:
-        self.append(request)
-
-    def put_back(self, request: Request) -> None:
-        self.appendleft(request)
+    add = deque.append  # the deque's own methods: a request passes here three times
+    put_back = deque.appendleft
+    take = deque.popleft
 
     def peek(self) -> Request:
         return self[0]
-
-    def take(self) -> Request:
-        return self.popleft()
 
 
 class ByPriority:
