@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
-from math import isfinite
 
 from traces.workload import Application, Call, Segment, Workload
 
 #: Largest accepted count. Counts are summed in 64-bit integers; two billion tokens is far beyond any model's context.
 MAX_COUNT = 2**31 - 1
 
+#: Largest accepted time, seconds: 31 years. Doubles near it are 0.12 microseconds apart, and ten times as far 1.9; what
+#: a step takes would then be lost in rounding.
+MAX_SECONDS = 1e9
+
 _COUNT = f"must be a positive integer of at most {MAX_COUNT}"
-_SECONDS = "must be a finite number of seconds, at least 0"
+_SECONDS = "must be a finite number of seconds, at least 0 and at most 1e9 (later instants lose microseconds)"
 
 #: The rule each field obeys, worded to follow `field=value`.
 RULES = {
@@ -32,7 +35,7 @@ RULES = {
     "deps": "must be a list of ids of other calls of this application, each named once",
     "delay": _SECONDS,
     "predicted_output_tokens": _COUNT,
-    "deadline": "must be a positive finite number of seconds after the application's arrival",
+    "deadline": "must be a positive finite number of seconds after the application's arrival, at most 1e9",
     "priority": "must be an integer",
     "segment": "must be a non-empty string",
     "tokens": _COUNT,
@@ -109,7 +112,7 @@ def _validate_scalars(call: Call, where: str) -> None:
         _require_seconds(f"{where}, call {call.id!r}", "delay", call.delay)
     if call.predicted_output_tokens is not None:
         _require_count(call, "predicted_output_tokens", call.predicted_output_tokens, where)
-    if call.deadline is not None and not (_is_number(call.deadline) and call.deadline > 0):
+    if call.deadline is not None and not (_is_number(call.deadline) and 0 < call.deadline <= MAX_SECONDS):
         raise ValueError(f"{where}, call {call.id!r}: deadline={shown(call.deadline)} {RULES['deadline']}")
     if type(call.priority) is not int:
         raise ValueError(f"{where}, call {call.id!r}: priority={shown(call.priority)} {RULES['priority']}")
@@ -172,12 +175,12 @@ def _require_count(call: Call, field: str, value: object, where: str) -> None:
 
 
 def _require_seconds(where: str, field: str, value: float) -> None:
-    if not (_is_number(value) and value >= 0):
+    if not (_is_number(value) and 0 <= value <= MAX_SECONDS):
         raise ValueError(f"{where}: {field}={shown(value)} {RULES[field]}")
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (float, int) and isfinite(value)  # type: ignore[arg-type]
+    return type(value) in (float, int)  # comparing with both bounds then refuses NaN and infinity
 
 
 class _Before:

@@ -21,6 +21,8 @@ def prepared(folder: Path) -> Path:
     (folder / "broken.json").write_text("{")
     (folder / "plain.json.gz").write_text("{}")
     (folder / "notes.txt").write_text("a,b\n1,2\n")
+    rows = "2023-11-16 18:15:46.5,374,44\n2023-11-16 18:15:48.5,396,109\n"
+    (folder / "trace.csv").write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}")
     (folder / "half_written.py").write_text("class Policy(\n")
     (folder / "folder.json").mkdir()
     for name, file in (("done", "manifest.json"), ("full", "thesis.tex")):

@@ -59,3 +59,12 @@ def test_a_long_value_is_cut_in_the_message():
     with pytest.raises(ValueError, match="deps=") as refusal:
         validate_workload(one_application(call), source="w")
     assert len(str(refusal.value)) < 250
+
+
+@pytest.mark.parametrize("beyond", [float(np.nextafter(1e9, 2e9)), 10**400], ids=["next float", "huge integer"])
+def test_times_reach_a_billion_seconds_and_no_further(beyond):
+    validate_workload(one_application(Call("c", (text("t", 1),), 1, delay=1e9, deadline=1e9)), source="w")
+    for field in ("delay", "deadline"):
+        call = Call("c", (text("t", 1),), 1, **{field: beyond})
+        with pytest.raises(ValueError, match=f"call 'c': {field}=.* at most 1e9"):
+            validate_workload(one_application(call), source="w")
