@@ -24,6 +24,7 @@ def predict(workload: Path, **options: Any) -> None:
     from sim.profile import load_profile
     from sim.run import Gateway, SimulatedCluster, check_fit
     from traces.files import load_workload
+    from traces.validation import require_stages
 
     profile = load_profile(options["profile"])
     cluster = SimulatedCluster(profile, options["num_engines"], engine_settings(profile, options))
@@ -31,6 +32,7 @@ def predict(workload: Path, **options: Any) -> None:
     gateway = Gateway(options["window"], options["orchestration"], latency)
     bounds = parse_bounds(options["bounds"])
     loaded = load_workload(workload)
+    require_stages(bounds, loaded, source=str(workload))
     check_fit(loaded, cluster.settings, source=str(workload))
     cost = profile.step_cost(cluster.settings.async_scheduling)
     prediction = closed_form(loaded, cost, deployment_of(loaded, cluster, gateway, bounds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +36,24 @@ def simulate(workload: Path, out: Path, **options: Any) -> None:
     """Simulate WORKLOAD and write a run directory.
 
     The directory gets manifest.json and the tables calls, steps and decisions. It must be new or empty; with
-    --overwrite an earlier run directory is replaced, once the new one is whole.
+    --overwrite an earlier run directory is replaced once the new one is written. Ctrl-C ends the simulation and writes
+    what was done by then, marked incomplete; with --overwrite that, too, replaces the earlier run.
     """
     from dovetail.output import print_summary, progress, staged, terminated_like_interrupted
+    from policies.stage_priority import StagePriority
     from sim.run import check_fit
     from sim.run import simulate as run
     from traces.files import load_workload
     from traces.records import write_run
+    from traces.validation import require_stages
 
     cluster, gateway = _setting(options)
-    policy = _policy(options)
+    policies = _policies(options)
     loaded = load_workload(workload)
+    for each in policies:
+        if isinstance(each.policy, StagePriority):
+            require_stages(each.policy.bounds, loaded, source=str(workload))
+    policy = _composed(policies)
     check_fit(loaded, cluster.settings, source=str(workload))
     with staged(out, overwrite=options["overwrite"]) as directory:
         with terminated_like_interrupted(), progress("simulating", loaded) as on_progress:
@@ -78,19 +86,28 @@ def _setting(options: dict[str, Any]) -> tuple[SimulatedCluster, Gateway]:
     return SimulatedCluster(profile, options["num_engines"], settings, skip=not options["step_by_step"]), gateway
 
 
-def _policy(options: dict[str, Any]) -> LoadedPolicy:
-    """The policy, with the routing of another one where that is asked for."""
-    from policies.compose import compose
-    from policies.load import LoadedPolicy, load_policy
+def _policies(options: dict[str, Any]) -> list[LoadedPolicy]:
+    """The policy, and the one to take the routing from where that is asked for."""
+    from policies.load import load_policy
 
-    policy = load_policy(options["policy"], options["policy_args"], seed=options["seed"])
-    if options["routing"] is None:
-        if options["routing_args"]:
-            raise click.UsageError("--routing-arg needs --routing", click.get_current_context())
-        return policy
-    routing = load_policy(options["routing"], options["routing_args"], seed=options["seed"])
-    parameters = {"order": policy.parameters, "routing": routing.parameters}
-    return LoadedPolicy(compose(policy.policy, routing.policy), f"{policy.name} + {routing.name}", parameters)
+    policies = [load_policy(options["policy"], options["policy_args"], seed=options["seed"])]
+    if options["routing"] is not None:
+        policies.append(load_policy(options["routing"], options["routing_args"], seed=options["seed"]))
+    elif options["routing_args"]:
+        raise click.UsageError("--routing-arg needs --routing", click.get_current_context())
+    return policies
+
+
+def _composed(policies: Sequence[LoadedPolicy]) -> LoadedPolicy:
+    """A single policy as it is; of two, the order of the first with the routing of the second."""
+    from policies.compose import compose
+    from policies.load import LoadedPolicy
+
+    if len(policies) == 1:
+        return policies[0]
+    order, routing = policies
+    parameters = {"order": order.parameters, "routing": routing.parameters}
+    return LoadedPolicy(compose(order.policy, routing.policy), f"{order.name} + {routing.name}", parameters)
 
 
 def _complete_manifest(records: RunRecords, policy: LoadedPolicy, seed: int) -> None:

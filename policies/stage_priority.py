@@ -33,6 +33,11 @@ class StagePriority(Policy):
             if not isinstance(bound, int) or bound < 1:
                 raise ValueError(f"bounds: stage {stage!r}: {bound!r} must be a positive integer")
 
+    @property
+    def bounds(self) -> Mapping[str, int]:
+        """Bound of each stage that has one."""
+        return self._bounds
+
     def rank(self, call: CallView, now: float) -> tuple[int, float]:
         return call.critical_path_calls, call.app_arrived_at
 

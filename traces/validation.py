@@ -7,7 +7,7 @@ into the same words by `traces.decoding`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from traces.workload import Application, Call, Segment, Workload
@@ -76,6 +76,20 @@ def validate_workload(workload: Workload, *, source: str, max_model_len: int | N
             raise ValueError(f"{where}: id={application.id!r} must be unique in the workload")
         seen.add(application.id)
         _validate_application(application, where, max_model_len)
+
+
+def require_stages(stages: Iterable[str], workload: Workload, *, source: str) -> None:
+    """Refuse names, as those of bounds, that are no stage of a workload: such a bound would silently do nothing.
+
+    Raises
+    ------
+    ValueError
+        One line naming source, the unknown stage and the stages there are.
+    """
+    known = sorted({call.stage for application in workload.applications for call in application.calls})
+    for stage in stages:
+        if stage not in known:
+            raise ValueError(f"{source}: stage {shown(stage)} of bounds must be one of {', '.join(known)}")
 
 
 def shown(value: object) -> str:
