@@ -133,7 +133,8 @@ def engine_use(calls: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
         `engine`; `num_calls` it completed; `num_steps`; `busy_share` of the makespan spent in steps; `mean_batch`,
         calls in a step, averaged over busy time. An engine that ran no step leaves no record and has no row.
     """
-    span = metrics.makespan(calls)
+    # A run that was stopped has steps after its last finished call.
+    span = max(metrics.makespan(calls), float(steps["finished_at"].max() - calls["app_arrived_at"].min()))
     num_calls = metrics.completed(calls).groupby("engine").size()
     rows = [
         {

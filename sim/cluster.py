@@ -12,6 +12,7 @@ from policies.calls import ApplicationState, CallState, CallStatus
 from policies.coordinator import Actions, Coordinator
 from policies.interface import BackendError
 from sim.clock import Alarm, Clock
+from sim.engine import FirstTokenHook
 from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request
@@ -111,6 +112,17 @@ class Cluster:
         self._carry_out(self._coordinator.call_submitted(call, alarm.at))
 
     # -- from the engines ---------------------------------------------------------------------------------------------
+
+    @property
+    def on_first_token(self) -> FirstTokenHook | None:
+        """What engines call with first tokens; None where the policy does not learn from them."""
+        return self._first_token_due if self._coordinator.wants_first_tokens else None
+
+    def _first_token_due(self, request: Request, at: float) -> None:
+        self._clock.call_at(at, partial(self._first_token, request.call))
+
+    def _first_token(self, call: CallState, alarm: Alarm) -> None:
+        self._carry_out(self._coordinator.first_token(call, alarm.at))
 
     def request_finished(self, request: Request, at: float) -> None:
         """An engine is done with a request; its client hears of it at the instant `at`."""

@@ -14,6 +14,7 @@ records.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,6 +59,9 @@ class EngineListener(Protocol):
         """The last token reaches the client at the instant `at`."""
 
 
+FirstTokenHook = Callable[[Request, float], None]
+
+
 class Engine:
     """One engine of the simulated cluster.
 
@@ -71,6 +75,8 @@ class Engine:
     delays : EngineDelays
     skip : bool
         Jump over boundaries at which nothing can change.
+    on_first_token : callable, optional
+        Told (request, instant) as soon as it is settled when a first token will reach the client.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Engine:
         *,
         delays: EngineDelays = EngineDelays(),
         skip: bool = True,
+        on_first_token: FirstTokenHook | None = None,
     ) -> None:
         self.engine_id = engine_id
         self.settings = settings
@@ -93,6 +100,7 @@ class Engine:
         self._listener = listener
         self._delays = delays
         self._skip = skip
+        self._on_first_token = on_first_token
         self._max_num_tokens = min(settings.max_model_len, settings.num_usable_blocks * settings.block_size + 1)
         self._depth = 2 if settings.async_scheduling else 1
         self._inbox: deque[Request] = deque()
@@ -280,6 +288,8 @@ class Engine:
         for request in batch.completed:
             if request.first_token_at < 0.0:
                 request.first_token_at = end + self._delays.reply
+                if self._on_first_token is not None:
+                    self._on_first_token(request, request.first_token_at)
 
     def _plan_mixed(self, batch: Batch, start: float) -> float:
         """A step with prefills; returns its end."""

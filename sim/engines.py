@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sim.clock import Clock
-from sim.cluster import SimulatedEngine
-from sim.engine import Engine, EngineDelays, EngineListener
+from sim.cluster import Cluster, SimulatedEngine
+from sim.engine import Engine, EngineDelays
 from sim.hugging_face import OneAtATime
 from sim.parrot_engine import ParrotBatcher, ParrotSettings
 from sim.profile import Profile, Scheduler
@@ -33,12 +35,20 @@ class EngineMaker:
         self._delays = engine_delays(profile)
         self._skip = skip
 
-    def make(self, engine_id: int, clock: Clock, listener: EngineListener) -> SimulatedEngine:
-        """One engine that reports to `listener`."""
+    def make(self, engine_id: int, clock: Clock, listener: Cluster) -> SimulatedEngine:
+        """One engine of a cluster."""
+        common: dict[str, Any] = {
+            "engine_id": engine_id,
+            "step_cost": self._cost,
+            "clock": clock,
+            "listener": listener,
+            "delays": self._delays,
+            "skip": self._skip,
+            "on_first_token": listener.on_first_token,
+        }
         if self._scheduler == "vllm":
-            return Engine(engine_id, self._settings, self._cost, clock, listener, delays=self._delays, skip=self._skip)
-        batcher = older_batcher(self._scheduler, self._settings)
-        return SteppedEngine(engine_id, batcher, self._cost, clock, listener, delays=self._delays, skip=self._skip)
+            return Engine(settings=self._settings, **common)
+        return SteppedEngine(batcher=older_batcher(self._scheduler, self._settings), **common)
 
 
 def older_batcher(scheduler: Scheduler, settings: EngineSettings) -> Batcher:

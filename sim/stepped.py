@@ -21,7 +21,7 @@ from typing import Protocol
 from simpy.events import Event
 
 from sim.clock import ENGINE_ORDER, Alarm, Clock
-from sim.engine import EngineDelays, EngineListener
+from sim.engine import EngineDelays, EngineListener, FirstTokenHook
 from sim.records import StepLog
 from sim.request import Request
 from sim.step_cost import StepCost
@@ -131,6 +131,8 @@ class SteppedEngine:
         `wake` is not used.
     skip : bool
         Jump over boundaries at which nothing can change.
+    on_first_token : callable, optional
+        Told (request, instant) as soon as it is settled when a first token will reach the client.
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class SteppedEngine:
         *,
         delays: EngineDelays = _NO_DELAYS,
         skip: bool = True,
+        on_first_token: FirstTokenHook | None = None,
     ) -> None:
         self.engine_id = engine_id
         self.steps = StepLog(engine_id)
@@ -152,6 +155,7 @@ class SteppedEngine:
         self._listener = listener
         self._delays = delays
         self._skip = skip
+        self._on_first_token = on_first_token
         self._inbox: deque[Request] = deque()
         self._alarm: Alarm | None = None
         self._plan: StepPlan | None = None
@@ -245,6 +249,8 @@ class SteppedEngine:
         for request in plan.first_tokens:
             if request.first_token_at < 0.0:
                 request.first_token_at = first_token_at
+                if self._on_first_token is not None:
+                    self._on_first_token(request, first_token_at)
 
     def _open_stretch(self, plan: StepPlan, at: float) -> None:
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
