@@ -26,6 +26,9 @@ LOGGED = {
     "first batch of 8 generated": 3.288,
 }
 
+#: The instant that the interval between submissions was fitted to (`systems.SUBMIT_INTERVAL`).
+FITTED = "last submission"
+
 #: "Each iter's running time is approximately 30ms * 50", four of them.
 NAIVE = NaiveEstimate(num_rounds=4, num_steps=50, step_time=0.030)
 
@@ -40,7 +43,7 @@ SYSTEM = systems.submitting_one_by_one(systems.BASELINE)
 
 
 def timeline(card: Card = A6000_7B) -> pd.DataFrame:
-    """Instants of the log in seconds after the first submission: columns event, logged (s), simulated (s)."""
+    """Instants of the log in seconds after the first submission: columns event, logged (s), simulated (s), fitted?."""
     frames = _run(card)
     calls, steps = frames["calls"], frames["steps"]
     begin = calls["submitted_at"].min()
@@ -58,6 +61,7 @@ def timeline(card: Card = A6000_7B) -> pd.DataFrame:
             "event": list(LOGGED),
             "logged (s)": list(LOGGED.values()),
             "simulated (s)": [instant - begin for instant in instants],
+            "fitted?": [event == FITTED for event in LOGGED],
         }
     )
 

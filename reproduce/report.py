@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 from rich.console import Console
-from rich.table import Table
 
 from reproduce import log, measured, notes, parrot
 from reproduce.cards import MISSING_CARDS
-
-_SHORT = {
-    "published mean (s)": "published (s)",
-    "predicted in closed form (s)": "closed form (s)",
-    "predicted in closed form": "closed form",
-    "error of prediction (%)": "error (%)",
-    "error of simulation (%)": "error (%) ",
-}
+from reproduce.tables import frame_table, print_rows
 
 
 def print_notes(console: Console, rows: pd.DataFrame | None = None) -> None:
@@ -28,13 +20,15 @@ def print_notes(console: Console, rows: pd.DataFrame | None = None) -> None:
         From `reproduce.notes.rows`; simulated here when left out.
     """
     found = notes.rows() if rows is None else rows
-    for benchmark, chosen in found.groupby("benchmark", sort=False):
-        console.print(frame_table(chosen.drop(columns="benchmark"), title=str(benchmark)))
+    for (benchmark, model, gpu), chosen in found.groupby(["benchmark", "model", "GPU"], sort=False):
+        rest = chosen.drop(columns=["benchmark", "model", "GPU"])
+        print_rows(console, rest, title=f"{benchmark}: {model} on {gpu}")
     console.print("* a constant was fitted to this row; every other row is predicted.")
     console.print("Four-GPU rows: the notes state no card. Cards that cannot be done:")
     for reason in MISSING_CARDS:
         console.print(f"  {reason}")
     console.print(frame_table(log.timeline(), title="four-GPU log, seconds after the first submission", digits=3))
+    console.print("* the interval between submissions was taken from this instant of the log.")
     console.print(f"calls per engine: logged [8, 8, 8, 7], simulated {log.calls_per_engine()}", markup=False)
     console.print(frame_table(log.puzzle(), title="why 6 s took about 15 s (Parrot baseline, 4 GPUs)", digits=3))
     console.print(log.REMARK)
@@ -53,13 +47,14 @@ def print_parrot(console: Console, points: pd.DataFrame | None = None, *, every_
     """
     found = parrot.rows() if points is None else points
     if every_point:
-        for number, chosen in found.groupby("figure", sort=False):
-            console.print(frame_table(chosen.drop(columns="figure"), title=f"figure {number}"))
+        for (number, system), chosen in found.groupby(["figure", "system"], sort=False):
+            print_rows(console, chosen.drop(columns=["figure", "system"]), title=f"figure {number}, {system}")
         console.print("* a constant was fitted to this point, among others; every other point is predicted.")
     console.print(frame_table(parrot.summary(found), title="errors of the simulation"))
     means = ", ".join(f"figure {number}: {error:.2f}%" for number, error in parrot.by_figure(found).items())
     console.print(f"mean absolute error: {means}")
-    console.print(frame_table(parrot.misses(found).drop(columns="figure"), title="figure 11: off by more than 2%"))
+    misses = parrot.misses(found).drop(columns="figure")
+    print_rows(console, misses, title=f"figure 11: off by more than 2% ({len(misses)} points)")
 
 
 def print_measured(console: Console, rows: pd.DataFrame | None = None) -> None:
@@ -83,23 +78,3 @@ def print_measured(console: Console, rows: pd.DataFrame | None = None) -> None:
         f"Simulated: profile {measured.PROFILE}. Steps in fit: single steps and host delays of the scenario took "
         "part in fitting the profile; its latencies did not."
     )
-
-
-def frame_table(frame: pd.DataFrame, *, title: str, digits: int = 2) -> Table:
-    """A data frame as a table; floats with `digits` places, NaN as nothing, fitted rows marked with a star."""
-    table = Table(title=title, title_justify="left")
-    for column, kind in frame.dtypes.items():
-        numeric = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
-        name = "" if column == "fitted?" else _SHORT.get(str(column), str(column))
-        table.add_column(name, justify="right" if numeric else "left")
-    for values in frame.itertuples(index=False):
-        table.add_row(*(_cell(value, digits) for value in values))
-    return table
-
-
-def _cell(value: object, digits: int) -> str:
-    if isinstance(value, bool):
-        return "*" if value else ""
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.{digits}f}"
-    return str(value)
