@@ -26,8 +26,8 @@ from sim.step_cost import StepCost
 
 NETWORK_SECONDS = 0.25  # slept by the client before each call: the benchmark notes
 #: From the end of a call until a call that waited for its place is dispatched by Parrot's manager. Fitted on one row of
-#: the notes (map-reduce, 15 maps, one GPU, "Parrot baseline", 14.09 s: 8 rounds of at most 2 calls, 7 releases); the
-#: rows in `sim.fitting.notes_rows` say so. Published code polls every 0.1 ms, so its cause is not known.
+#: the notes (map-reduce, 15 maps, one GPU, "Parrot baseline", 14.09 s: 8 rounds of at most 2 calls, 7 releases), which
+#: `dovetail reproduce notes` marks. Published code polls every 0.1 ms, so its cause is not known.
 RELEASE_SECONDS = 0.18
 
 

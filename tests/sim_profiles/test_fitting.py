@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sim.fitting import h100_vllm, kernel_profiles, notes_rows, parrot_engines, report
+from sim.fitting import h100_vllm, kernel_profiles, parrot_engines, report
 from sim.fitting.output import write_profile
 from sim.fitting.timelines import StepPoint, windows
 from sim.profile import PROFILE_FOLDER, load_profile
 
-ROWS = notes_rows.rows()
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the data collection is not beside the repository")
 
@@ -54,38 +53,6 @@ def test_the_h100_profile_meets_single_measured_steps(prompt, batch, context, me
     assert step * 1e3 == pytest.approx(measured_ms, rel=0.03)  # run-to-run differences of single steps
 
 
-@pytest.mark.parametrize("size", ["7B", "13B"])
-def test_the_chain_rows_of_the_notes_are_predicted(size):
-    """Published means of `parrot_benchmark_notes.txt`; none of these rows set a constant."""
-    for label, published, predicted, kind in ROWS:
-        if label.startswith(f"chain {size}"):
-            assert kind == "predicted"
-            assert predicted == pytest.approx(published, rel=0.10 if "w/o vLLM" in label else 0.05), label
-
-
-@pytest.mark.parametrize(
-    ("row", "error"),
-    [
-        ("LangChain + HF, one at a time, 16 round trips", 0.10),
-        ("LangChain + vLLM, one at a time, 16 round trips", 0.05),
-        ("Parrot + HF, one at a time, 1 round trip, release", 0.10),
-        ("Parrot + vLLM, 2 at a time, 1 round trip, release", 0.05),
-        ("Parrot main, all 15 maps at once, 1 round trip", 0.05),
-    ],
-)
-def test_the_map_reduce_rows_are_predicted_under_these_semantics(row, error):
-    """The release time is fitted to "Parrot baseline"; these rows set no constant, but were seen when it was named."""
-    _, published, predicted, kind = next(found for found in ROWS if found[0] == f"map-reduce 13B: {row}")
-    assert kind == "predicted"
-    assert predicted == pytest.approx(published, rel=error)
-
-
-def test_the_release_time_is_the_one_that_meets_the_row_it_is_fitted_to():
-    (_, published, predicted, _), *others = [row for row in ROWS if row[3] == "fitted"]
-    assert not others
-    assert predicted == pytest.approx(published, abs=0.05)  # half a last digit of the constant, times seven releases
-
-
 def test_windows_end_after_two_quiet_steps_or_at_twice_their_length():
     quiet = StepPoint(0.01, 1, 100, (), "test")
     busy = StepPoint(0.03, 1, 100, ((50, 0),), "test")
@@ -117,7 +84,6 @@ def _assert_same_bytes(folder, name):
     assert (folder / f"{name}.json").read_bytes() == (PROFILE_FOLDER / f"{name}.json").read_bytes()
 
 
-def test_the_documented_tables_are_what_the_commands_print():
+def test_the_documented_table_is_what_the_command_prints():
     documented = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text()
     assert report.report() in documented
-    assert notes_rows.table() in documented
