@@ -58,13 +58,14 @@ def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", ca
     """
     shown = Table(title=title or None, caption=caption or None, box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     shown.title_justify = shown.caption_justify = "left"
-    for name in map(str, frame.columns):
+    columns = {str(name): [cell(value, units.get(str(name))) for value in frame[name]] for name in frame.columns}
+    for name, cells in columns.items():
         is_text = name not in units  # names stay on one line; headers of numbers wrap, but only between words
         title_ = header(name, units.get(name))
-        longest_word = max(map(len, title_.split()), default=1)
-        shown.add_column(title_, justify="left" if is_text else "right", no_wrap=is_text, min_width=longest_word)
-    for row in frame.itertuples(index=False):
-        shown.add_row(*(cell(value, units.get(str(name))) for name, value in zip(frame.columns, row, strict=True)))
+        least = max(map(len, [*title_.split(), *cells]), default=1)  # a figure that lost a digit would be another one
+        shown.add_column(title_, justify="left" if is_text else "right", no_wrap=is_text, min_width=least)
+    for row in zip(*columns.values(), strict=True):
+        shown.add_row(*row)
     return shown
 
 

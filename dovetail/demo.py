@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ _RATE = 0.4
 
 _MARKER = "demo.txt"
 
+#: Of the recorded tables, characters.
+_WIDTH = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -44,8 +48,8 @@ class Case:
         Most calls at one engine; 0 = no limit but the policy's.
     bounds : mapping of stage to int
         The policy's limits, for the closed form.
-    published : str
-        What the benchmark notes measured of the system with this policy; empty when there is none.
+    published : float, seconds
+        What the benchmark notes measured of the system with this policy; NaN when there is none.
     """
 
     name: str
@@ -53,7 +57,7 @@ class Case:
     arguments: tuple[str, ...]
     window: int
     bounds: Mapping[str, int]
-    published: str
+    published: float
 
     @property
     def limits(self) -> str:
@@ -66,17 +70,17 @@ class Case:
 #: maps. FIFO with eight calls shows what the larger batch alone is worth, and what the stages add. Published: means of
 #: the notes' nine runs after the first (in brackets there), "Map-Reduce 4 GPUs".
 CASES = (
-    Case("fifo", "fifo", (), 2, {}, "13.04 (Parrot baseline)"),
+    Case("fifo", "fifo", (), 2, {}, 13.04),  # Parrot baseline
     Case(
         "stage-priority",
         "stage-priority",
         ("bounds=map=8,reduce=2",),
         0,
         {"map": 8, "reduce": 2},
-        "5.30 (Parrot main)",
+        5.30,  # Parrot main
     ),
-    Case("prefix-affinity", "prefix-affinity", (), 2, {}, ""),
-    Case("fifo-of-8", "fifo", (), 8, {}, ""),
+    Case("prefix-affinity", "prefix-affinity", (), 2, {}, nan),
+    Case("fifo-of-8", "fifo", (), 8, {}, nan),
 )
 
 
@@ -86,6 +90,7 @@ CASES = (
 def demo(out: Path, overwrite: bool) -> None:
     """Simulate the 4-GPU map-reduce of the benchmark notes under three policies."""
     import numpy as np
+    from rich.console import Console
 
     from dovetail.output import console, staged
     from traces.arrivals import poisson_arrivals
@@ -99,12 +104,14 @@ def demo(out: Path, overwrite: bool) -> None:
         seconds = time.perf_counter() - started_at
         for name, records in runs.items():
             _write(directory / name, records)
-        printed = console()
-        printed.record = True
-        printed.print(_single_table(single, runs["single"]))
-        printed.print(_several_table(runs["several"]))
-        printed.print(f"The simulations took {seconds:.2f} s. Records and pictures are in {out}.")
-        (directory / _MARKER).write_text(printed.export_text())
+        shown = (
+            _single_table(single, runs["single"]),
+            _several_table(runs["several"]),
+            f"The simulations took {seconds:.2f} s. Records and pictures are in {out}.",
+        )
+        with (directory / _MARKER).open("w", encoding="utf-8") as file:
+            Console(file=file, width=_WIDTH).print(*shown, sep="\n")  # the same from every terminal
+    console(_WIDTH).print(*shown, sep="\n")
 
 
 def _simulate(workload: Workload) -> dict[str, RunRecords]:
@@ -144,22 +151,22 @@ def _single_table(workload: Workload, runs: Mapping[str, RunRecords]) -> Table:
     import pandas as pd
 
     from analysis.metrics import jct
-    from analysis.tables import SECONDS, table
+    from analysis.tables import SECONDS, Unit, table
 
     rows = [
         {
             "policy": case.name,
             "calls per engine": case.limits,
-            "simulated JCT": float(jct(runs[case.name].calls).iloc[0]),
+            "JCT": float(jct(runs[case.name].calls).iloc[0]),
             "closed form": _closed_form(workload, case),
-            "published (s)": case.published or "-",
+            "published": case.published,
         }
         for case in CASES
     ]
-    units = {"simulated JCT": SECONDS, "closed form": SECONDS}
+    units = {"JCT": SECONDS, "closed form": SECONDS, "published": Unit("s", num_decimals=2)}
     note = (
-        "Published: Parrot's own engine on an unnamed GPU, not the engine simulated here. No two prompts share a KV "
-        "block, so prefix-affinity has nothing to find."
+        "Published: the notes' Parrot baseline and Parrot main, on Parrot's own engine and an unnamed GPU, not the "
+        "engine simulated here. No two prompts share a KV block, so prefix-affinity has nothing to find."
     )
     caption = f"{_caption(next(iter(runs.values())))}\n{note}"
     return table(pd.DataFrame(rows), units, title="One map-reduce application, 30 maps", caption=caption)
@@ -185,13 +192,13 @@ def _closed_form(workload: Workload, case: Case) -> float:
 def _several_table(runs: Mapping[str, RunRecords]) -> Table:
     """Policies side by side on applications that compete."""
     from analysis.summary import compare, summarise
-    from analysis.tables import COMPARISON_UNITS, table
+    from analysis.tables import SECONDS, TENTHS, table
 
     frame: pd.DataFrame = compare({policy: summarise(run.calls, run.steps) for policy, run in runs.items()})
-    title = (
-        f"The same application, {_NUM_APPLICATIONS} times: Poisson arrivals at {_RATE:g} a second, seed 0 (simulated)"
-    )
-    return table(frame.drop(columns="num_failed"), COMPARISON_UNITS, title=title)
+    units = dict.fromkeys(("jct_mean", "jct_p95", "makespan", "ttft_mean", "e2e_mean"), SECONDS)
+    units["output_tokens_per_s"] = TENTHS
+    title = f"{_NUM_APPLICATIONS} of them: Poisson arrivals at {_RATE:g} a second, seed 0 (simulated)"
+    return table(frame[["policy", *units]], units, title=title)
 
 
 def _caption(records: RunRecords) -> str:

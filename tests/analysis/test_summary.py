@@ -92,3 +92,12 @@ def test_policies_stand_side_by_side_one_row_each(calls, steps):
     frame = compare({"fifo": summary, "stage-priority": summary})
     assert list(frame["policy"]) == ["fifo", "stage-priority"]
     assert "JCT mean (s)" in shown(table(frame, COMPARISON_UNITS))
+
+
+def test_figures_are_never_cut_on_a_narrow_terminal(calls, steps):
+    calls["finished_at"] += 123_456.0
+    narrow = Console(width=80, file=StringIO())
+    for part in summary_tables(summarise(calls, steps)):
+        narrow.print(part)
+    assert "…" not in narrow.file.getvalue()
+    assert "123,461.000" in narrow.file.getvalue()

@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from analysis.metrics import makespan
+from dovetail.profiles import profile_table
 from sim.profile import list_profiles
 from traces.files import load_workload, save_workload
 from traces.records import read_run
@@ -77,6 +80,14 @@ def test_every_profile_is_listed(dovetail: Dovetail) -> None:
     assert all(name in listed for name in list_profiles())
 
 
+def test_names_of_profiles_are_whole_on_80_columns() -> None:
+    narrow = Console(width=80, file=StringIO())
+    narrow.print(profile_table())
+    shown = narrow.file.getvalue()  # type: ignore[attr-defined]
+    assert all(f" {name} " in shown for name in list_profiles())
+    assert "…" not in shown
+
+
 def test_a_call_that_just_fits_the_memory_runs_and_one_token_more_does_not(dovetail: Dovetail) -> None:
     """Ten blocks of 16, one of them vLLM's null block, hold 144 tokens; the last output token is never computed."""
     for num_tokens, status in ((135, 0), (136, 2)):
@@ -91,7 +102,10 @@ def test_the_demo_writes_runs_and_pictures_of_every_policy(dovetail: Dovetail) -
     result = dovetail("demo", "--out", "demo")
     assert result.status == 0
     assert "The simulations took" in result.out
-    assert (Path("demo") / "demo.txt").read_text() in result.out
+    recorded = (Path("demo") / "demo.txt").read_text(encoding="utf-8")
+    assert recorded == result.out
+    assert max(map(len, recorded.splitlines())) <= 80
+    assert "…" not in recorded
     for name in ("fifo", "stage-priority", "prefix-affinity"):
         assert read_run(Path("demo/single") / name).manifest["complete"]
     assert len(list(Path("demo").rglob("*.png"))) == 4
