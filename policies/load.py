@@ -100,6 +100,8 @@ def find_policy_class(name: str) -> type[Policy]:
 
 def _class_at(module_name: str, class_name: str) -> type[Policy]:
     where = f"policy='{module_name}:{class_name}'"
+    if module_name.endswith(".py"):
+        raise ValueError(f"{where} must be 'module:Class': write {module_name.removesuffix('.py')!r}, without .py")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # last, so that a stray file there shadows nothing
     try:
