@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +145,10 @@ def single(lengths: Path | None, **options: Any) -> None:
     from traces.generators.single import single_calls
     from traces.importers.lengths import read_lengths
 
+    context = click.get_current_context()
+    for name in ("prompt", "output"):
+        if lengths is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name} and --lengths exclude each other: the table has both lengths", context)
     num_calls = options["num_applications"]
     arrivals, rng = _arrivals(options)
     if lengths is not None:

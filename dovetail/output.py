@@ -15,7 +15,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from traces.files import save_workload
+from traces.files import require_suffix, save_workload
 from traces.records import RunRecords
 from traces.workload import Workload, num_calls
 
@@ -111,10 +111,15 @@ def new_csv(path: Path | None) -> Iterator[Callable[[pd.DataFrame], None]]:
 def save(workload: Workload, options: dict[str, Any]) -> None:
     """Write a workload to the file that `--out` names and say what it holds."""
     path: Path = options["out"]
+    require_suffix(path)  # before the temporary name is used, which a message should not show
     with whole_file(path, overwrite=options["overwrite"]) as file:
         save_workload(workload, file)
-    num_applications = len(workload.applications)
-    print(f"wrote {path}: {workload.name!r}, {num_applications:,} applications, {num_calls(workload):,} calls")
+    num_applications, calls = len(workload.applications), num_calls(workload)
+    print(f"wrote {path}: {workload.name!r}, {_counted(num_applications, 'application')}, {_counted(calls, 'call')}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def print_nested(figures: Mapping[str, object]) -> None:

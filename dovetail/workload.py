@@ -70,13 +70,20 @@ def mix(parts: tuple[str, ...], shared: tuple[str, ...], **options: Any) -> None
 @workload.command()
 @workload_argument
 @click.option("--block-size", type=click.IntRange(1), default=512, show_default=True, help="Tokens of one hash id.")
-@out_options
+@click.option("--out", type=click.Path(path_type=Path), required=True, help=".jsonl or .jsonl.gz.")
+@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 def export(workload: Path, block_size: int, **options: Any) -> None:
-    """Export WORKLOAD to Dynamo's agentic trace format, JSONL."""
+    """Export WORKLOAD to Dynamo's agentic trace format, JSONL.
+
+    The format has no place for stages, deadlines, predictions and priorities, nor for which earlier output a prompt
+    quotes (output_of); they are lost.
+    """
     from dovetail.output import whole_file
     from traces.files import load_workload
     from traces.importers.dynamo_export import export_dynamo
 
+    if not options["out"].name.endswith((".jsonl", ".jsonl.gz")):
+        raise ValueError(f"--out {options['out']} must end in .jsonl or .jsonl.gz")
     loaded = load_workload(workload)
     with whole_file(options["out"], overwrite=options["overwrite"]) as file:
         export_dynamo(loaded, file, block_size=block_size)

@@ -104,6 +104,17 @@ def read_bytes(path: Path) -> bytes:
         raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def require_suffix(path: Path | str) -> None:
+    """Refuse a name that does not end in one of `SUFFIXES`.
+
+    Raises
+    ------
+    ValueError
+        One line naming the file and the endings.
+    """
+    _suffix(Path(path))
+
+
 def _suffix(path: Path) -> str:
     for suffix in sorted(SUFFIXES, key=len, reverse=True):
         if path.name.endswith(suffix):

@@ -23,6 +23,8 @@ def prepared(folder: Path) -> Path:
     (folder / "notes.txt").write_text("a,b\n1,2\n")
     rows = "2023-11-16 18:15:46.5,374,44\n2023-11-16 18:15:48.5,396,109\n"
     (folder / "trace.csv").write_text(f"TIMESTAMP,ContextTokens,GeneratedTokens\n{rows}")
+    (folder / "lengths.csv").write_text("input_length,output_length\n5,5\n")
+    (folder / "fewest_tokens.py").write_text("from policies.fifo import Fifo as FewestTokens\n")
     (folder / "half_written.py").write_text("class Policy(\n")
     (folder / "folder.json").mkdir()
     for name, file in (("done", "manifest.json"), ("full", "thesis.tex")):

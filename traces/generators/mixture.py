@@ -22,12 +22,27 @@ def mix(workloads: Mapping[str, Workload], *, name: str = "mixture", shared: Col
     shared : collection of str
         Segment names that do mean the same text in every part and keep their names.
 
+    Raises
+    ------
+    ValueError
+        For a name in `shared` that no part has, or a mixture that is not valid.
+
     Examples
     --------
     >>> from traces.generators.chain import concurrent_chains
     >>> [app.id for app in mix({"a": concurrent_chains(1), "b": concurrent_chains(1)}).applications]
     ['a/chain0', 'b/chain0']
     """
+    names = {
+        part.segment
+        for workload in workloads.values()
+        for application in workload.applications
+        for call in application.calls
+        for part in call.prompt
+    }
+    for segment in shared:
+        if segment not in names:
+            raise ValueError(f"{name}: shared={segment!r} must be a segment of one of the parts, and none has it")
     applications = [
         _labelled(application, label, frozenset(shared))
         for label, workload in workloads.items()
