@@ -14,7 +14,7 @@ from rich.table import Table
 
 from analysis.bounds import Bounds
 from analysis.prediction import Term, bound_terms
-from analysis.summary import STATISTICS, Summary
+from analysis.summary import ALL_STAGES, STATISTICS, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,8 @@ def summary_tables(summary: Summary, *, caption: str = "") -> list[Table]:
         Hardware, model, engine version, workload, policy and seed; shown under the first table.
     """
     latency = summary.latency.assign(metric=[header(name, None) for name in summary.latency["metric"]])
+    if latency["stage"].nunique() == 2:  # all calls, and one stage: the same rows
+        latency = latency[latency["stage"] == ALL_STAGES]
     jct = pd.DataFrame([summary.jct])
     return [
         table(latency, latency_units(MILLISECONDS), title="Latency of calls", caption=caption),

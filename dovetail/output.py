@@ -122,11 +122,20 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+#: Units of figures that `print_nested` is given.
+_UNITS = {"span": " s", "rate": "/s"}
+
+
 def print_nested(figures: Mapping[str, object]) -> None:
     """Print figures one a line; those of a group share a line."""
     for name, value in figures.items():
-        shown = "  ".join(f"{key} {_number(each)}" for key, each in value.items()) if isinstance(value, dict) else value
+        shown = "  ".join(_figure(key, each) for key, each in value.items()) if isinstance(value, dict) else value
         print(f"{name.replace('_', ' '):24}{_number(shown)}")
+
+
+def _figure(name: str, value: object) -> str:
+    """A figure after its name, and its unit where it has one."""
+    return f"{name} {_number(value)}{_UNITS.get(name, '') if value is not None else ''}"
 
 
 def _number(value: object) -> str:

@@ -58,13 +58,16 @@ def call_lengths(workload: Workload) -> pd.DataFrame:
 
 
 def level_widths(workload: Workload) -> pd.DataFrame:
-    """One row a depth: `mean` and `largest` number of calls there, over the applications that are that deep."""
+    """One row a depth: `mean` and `largest` number of calls there, over the applications that are that deep.
+
+    The index is the depth, 1 for calls without dependencies, as in `traces.describe`.
+    """
     widths: dict[int, list[int]] = defaultdict(list)
     for application in workload.applications:
-        for depth, level in enumerate(levels(application)):
+        for depth, level in enumerate(levels(application), start=1):
             widths[depth].append(len(level))
     rows = [(float(np.mean(values)), max(values)) for _, values in sorted(widths.items())]
-    return pd.DataFrame(rows, columns=["mean", "largest"])
+    return pd.DataFrame(rows, columns=["mean", "largest"], index=sorted(widths))
 
 
 def _draw_arrivals(ax: Axes, instants: np.ndarray) -> None:
@@ -123,7 +126,7 @@ def _count(number: int, noun: str) -> str:
 
 def _draw_widths(ax: Axes, widths: pd.DataFrame) -> None:
     """Mean width as bars and the widest application as marks; many depths become a line."""
-    depths = np.arange(len(widths))
+    depths = widths.index.to_numpy()
     if len(widths) <= 40:
         ax.bar(depths, widths["mean"], width=0.7, color=style.colour(0), alpha=0.6, label="mean")
         ax.plot(depths, widths["largest"], "_", color=style.colour(1), markersize=12, mew=2, label="largest")

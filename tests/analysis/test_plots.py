@@ -123,3 +123,4 @@ def test_width_by_depth_averages_the_applications_that_are_that_deep():
     widths = level_widths(Workload("mix", (wide, narrow, single)))
     assert widths["mean"].tolist() == pytest.approx([7 / 3, 1.0])
     assert widths["largest"].tolist() == [4, 1]
+    assert widths.index.tolist() == [1, 2]  # as `traces.describe` counts

@@ -101,3 +101,9 @@ def test_figures_are_never_cut_on_a_narrow_terminal(calls, steps):
         narrow.print(part)
     assert "…" not in narrow.file.getvalue()
     assert "123,461.000" in narrow.file.getvalue()
+
+
+def test_a_run_of_one_stage_shows_its_latencies_once(calls, steps):
+    one, two = (shown(summary_tables(summarise(each, steps))[0]) for each in (calls.assign(stage="map"), calls))
+    assert one.count("TTFT") == 1
+    assert two.count("TTFT") == 3

@@ -44,6 +44,7 @@ def test_an_azure_trace_is_imported_described_and_simulated(dovetail: Dovetail, 
     (folder / "trace.csv").write_text(rows)
     assert dovetail("workload", "import", "azure", "trace.csv", "--out", "trace.json").status == 0
     described = json.loads(dovetail("workload", "describe", "trace.json", "--json").out)
+    assert "span 2 s  rate 0.5/s" in dovetail("workload", "describe", "trace.json").out
     assert (described["total_prompt_tokens"], described["arrivals"]["span"]) == (770, 2.0)
     assert dovetail("simulate", "trace.json", "--out", "run").status == 0
 
@@ -52,6 +53,11 @@ def test_a_description_comes_with_a_picture(dovetail: Dovetail) -> None:
     result = dovetail("workload", "describe", "good.json", "--plot", "picture.png")
     assert "num calls               16" in result.out
     assert Path("picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("number", "said"), [("1", "1 application, 1 call"), ("2", "2 applications, 2 calls")])
+def test_one_application_is_not_called_applications(number: str, said: str, dovetail: Dovetail) -> None:
+    assert dovetail("workload", "generate", "single", "--apps", number, "--out", "s.json").out.endswith(f"{said}\n")
 
 
 def test_a_mixture_carries_its_labels(dovetail: Dovetail) -> None:
