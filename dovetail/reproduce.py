@@ -8,9 +8,6 @@ import click
 
 _csv = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows to a new CSV file.")
 
-#: Of tables that do not go to a terminal, characters; the rows carry remarks.
-_WIDTH = 200
-
 
 @click.group()
 def reproduce() -> None:
@@ -28,7 +25,7 @@ def notes(csv: Path | None) -> None:
     with new_csv(csv) as write:
         found = rows()
         write(found)
-    print_notes(console(_WIDTH), found)
+    print_notes(console(), found)
 
 
 @reproduce.command()
@@ -42,7 +39,7 @@ def measured(csv: Path | None) -> None:
     with new_csv(csv) as write:
         found = rows()
         write(found)
-    print_measured(console(_WIDTH), found)
+    print_measured(console(), found)
 
 
 @reproduce.command()
@@ -57,4 +54,4 @@ def parrot(csv: Path | None, summary: bool) -> None:
     with new_csv(csv) as write:
         found = rows()
         write(found)
-    print_parrot(console(_WIDTH), found, every_point=not summary)
+    print_parrot(console(), found, every_point=not summary)
