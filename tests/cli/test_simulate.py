@@ -98,7 +98,9 @@ def test_leaving_the_measured_domain_warns_in_one_line(dovetail: Dovetail) -> No
     assert read_run(Path("run")).manifest["warnings"]
 
 
-def test_an_interrupted_run_leaves_readable_records(dovetail: Dovetail, folder: Path) -> None:
+def test_an_interrupted_run_leaves_readable_records_in_the_place_of_an_earlier_run(
+    dovetail: Dovetail, folder: Path
+) -> None:
     """Ctrl-C in the middle of the loop: Python raises it wherever it is, here at the tenth decision."""
     (folder / "stopped.py").write_text(
         "from policies.interface import Policy\n"
@@ -109,7 +111,9 @@ def test_an_interrupted_run_leaves_readable_records(dovetail: Dovetail, folder: 
         "        if self.num_decisions == 10: raise KeyboardInterrupt\n"
         "        return super().route(call, engines, now)\n"
     )
-    result = dovetail("simulate", "good.json", "--out", "run", "--window", "2", "--policy", "stopped:Stopped")
+    assert dovetail("simulate", "good.json", "--out", "run").status == 0
+    words = "simulate good.json --out run --overwrite --window 2 --policy stopped:Stopped"
+    result = dovetail(*words.split())  # the earlier, complete run gives way, as the help says
     assert (result.status, "interrupted" in result.err) == (130, True)
     records = read_run(Path("run"))
     assert records.manifest["complete"] is False
