@@ -13,6 +13,7 @@ COMPILED = [
     "policies/coordinator.py",
     "policies/decisions.py",
     "policies/engines.py",
+    "sim/alarm.py",
     "sim/cluster.py",
     "sim/decode_set.py",
     "sim/engine.py",

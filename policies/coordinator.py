@@ -34,10 +34,13 @@ class Actions:
         Calls to hand to the engine `call.engine_id` at once.
     waits : list of CallState
         Calls to report back by `call_submitted` at the instant `call.submitted_at`.
+    renew_at : float, optional
+        Instant at which to call `views_expired`, where calls are held on views that are out of date.
     """
 
     dispatches: list[CallState]
     waits: list[CallState]
+    renew_at: float | None = None
 
 
 class Coordinator:
@@ -83,6 +86,8 @@ class Coordinator:
         self._staleness = view_staleness
         self._views: Sequence[EngineView] = self._engines
         self._viewed_at = -1.0
+        self._views_are_outdated = False  # whether an engine's state has changed since the views were taken
+        self._renewal_is_due = False
         self._ready: list[tuple[Any, int, CallState]] = []
         self._num_submitted = 0
         self._ranks = type(policy).rank is not Policy.rank  # the base rank is looked up here, without a call
@@ -129,6 +134,7 @@ class Coordinator:
         call.status = CallStatus.FINISHED
         self.num_finished += 1
         self._engines[call.engine_id].remove(call)
+        self._views_are_outdated = True
         call.application.call_done(call)
         if self._observes:
             self._observe(EventKind.CALL_FINISHED, call, now)
@@ -139,6 +145,13 @@ class Coordinator:
                 self._make_ready(dependant, now, actions, pays_latency=self._pay_per_call)
         if self._ready:
             self._dispatch_ready(now, actions)
+        return actions
+
+    def views_expired(self, now: float) -> Actions:
+        """The instant of an earlier `renew_at` has come: what was held on old views is offered again."""
+        self._renewal_is_due = False
+        actions = Actions([], [])
+        self._dispatch_ready(now, actions)
         return actions
 
     @property
@@ -204,6 +217,9 @@ class Coordinator:
         if held:
             ready.extend(held)
             heapify(ready)
+            if self._staleness and self._views_are_outdated and not self._renewal_is_due:
+                self._renewal_is_due = True
+                actions.renew_at = self._viewed_at + self._staleness
 
     def _hold(self, call: CallState, held_classes: set[Any], now: float) -> None:
         held_class = self._policy.hold_class(call)
@@ -242,10 +258,12 @@ class Coordinator:
         call.dispatched_at = now
         call.status = CallStatus.DISPATCHED
         engine.add(call)
+        self._views_are_outdated = True
         self.decisions.append(now, call, engine.engine_id)
 
     def _engine_views(self, now: float) -> Sequence[EngineView]:
-        if self._staleness and (self._viewed_at < 0.0 or now - self._viewed_at >= self._staleness):
+        if self._staleness and (self._viewed_at < 0.0 or now >= self._viewed_at + self._staleness):
             self._views = [snapshot(engine, now) for engine in self._engines]
             self._viewed_at = now
+            self._views_are_outdated = False
         return self._views

@@ -14,9 +14,9 @@ class RoundRobin(Policy):
         self._next = 0
 
     def route(self, call: CallView, engines: Sequence[EngineView], now: float) -> EngineId | None:
-        for step in range(len(engines)):
-            engine = engines[(self._next + step) % len(engines)]
-            if engine.is_open:
-                self._next = engine.engine_id + 1
-                return engine.engine_id
-        return HOLD
+        candidates = [engine.engine_id for engine in engines if engine.is_open]
+        if not candidates:
+            return HOLD
+        chosen = next((engine_id for engine_id in candidates if engine_id >= self._next), candidates[0])
+        self._next = chosen + 1
+        return chosen

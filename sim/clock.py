@@ -12,27 +12,12 @@ from heapq import heappop, heappush
 from typing import Any
 
 import simpy
-from simpy.events import Event
+
+from sim.alarm import Alarm
 
 #: Order of events at one instant: what clients do comes before what engines do (`ENGINE_ORDER + engine id`).
 CLIENT_ORDER = 1
 ENGINE_ORDER = 2
-
-
-class Alarm(Event):
-    """An event that calls one function at the instant `at`; `cancel` disarms it."""
-
-    _ok = True
-    _value = None
-
-    def __init__(self, clock: Clock, at: float, callback: Callable[[Alarm], None]) -> None:
-        self.env = clock
-        self.callbacks = [callback]
-        self.at = at
-
-    def cancel(self) -> None:
-        """Do nothing when the instant comes. Superseded alarms are disarmed, not searched for in the queue."""
-        self.callbacks = []
 
 
 class Clock(simpy.Environment):
@@ -48,7 +33,7 @@ class Clock(simpy.Environment):
         """
         if at < self._now:
             raise ValueError(f"at={at} must not be before now={self._now}")
-        alarm = Alarm(self, at, callback)
+        alarm = Alarm(at, callback)
         queue: list[Any] = self._queue
         heappush(queue, (at, order, next(self._eid), alarm))
         return alarm

@@ -11,7 +11,8 @@ import pandas as pd
 from policies.calls import ApplicationState, CallState, CallStatus
 from policies.coordinator import Actions, Coordinator
 from policies.interface import BackendError
-from sim.clock import Alarm, Clock
+from sim.alarm import Alarm
+from sim.clock import Clock
 from sim.engine import FirstTokenHook
 from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
@@ -107,6 +108,11 @@ class Cluster:
             self._engines[call.engine_id].submit(request, call.dispatched_at)
         for call in actions.waits:
             self._clock.call_at(call.submitted_at, partial(self._call_submitted, call))
+        if actions.renew_at is not None:
+            self._clock.call_at(actions.renew_at, self._views_expired)
+
+    def _views_expired(self, alarm: Alarm) -> None:
+        self._carry_out(self._coordinator.views_expired(alarm.at))
 
     def _call_submitted(self, call: CallState, alarm: Alarm) -> None:
         self._carry_out(self._coordinator.call_submitted(call, alarm.at))

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sim.clock import ENGINE_ORDER, Alarm, Clock
+from sim.alarm import Alarm
+from sim.clock import ENGINE_ORDER, Clock
 from sim.records import StepLog
 from sim.request import Request
 from sim.scheduler import Batch, Scheduler
@@ -218,7 +219,7 @@ class Engine:
         self._idle = False
         self._end = at + self._delays.start
         self._plan(at)
-        self._end_before = at + self._delays.wake
+        self._end_before = min(at + self._delays.wake, self._end)  # a short first step ends before
 
     def _stop_pipeline(self) -> None:
         self._idle = True

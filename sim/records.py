@@ -35,9 +35,9 @@ class StepLog:
         self._rows = array("d")
 
     def append(self, stretch: Stretch) -> None:
-        """Log a stretch that is complete. Steps that ran nothing are left out."""
+        """Log a stretch that is complete. Steps that ran and preempted nothing are left out."""
         details = stretch.details
-        if details[0] or details[2]:
+        if details[0] or details[2] or details[6]:
             count = stretch.count
             self._rows.extend((self._engine_id, stretch.first_step, count, stretch.start, stretch.end(count), *details))
 

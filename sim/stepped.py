@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from simpy.events import Event
-
-from sim.clock import ENGINE_ORDER, Alarm, Clock
+from sim.alarm import Alarm
+from sim.clock import ENGINE_ORDER, Clock
 from sim.engine import EngineDelays, EngineListener, FirstTokenHook
 from sim.records import StepLog
 from sim.request import Request
@@ -199,8 +198,8 @@ class SteppedEngine:
             self._num_due = num_due
             self._set_alarm(self._stretch.end(num_due))
 
-    def _ring(self, event: Event) -> None:
-        at = self._clock.now
+    def _ring(self, alarm: Alarm) -> None:
+        at = alarm.at
         self._alarm = None
         finished = self._take_output()
         self._read_inbox(at)

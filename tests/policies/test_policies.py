@@ -4,6 +4,7 @@ import pytest
 
 from policies.app_fifo import AppFifo
 from policies.compose import compose
+from policies.engines import EngineState
 from policies.fifo import Fifo
 from policies.interface import HOLD, Policy
 from policies.least_loaded import LeastLoaded
@@ -217,3 +218,10 @@ def test_a_composed_policy_passes_on_what_either_observes():
     compose(order, routing).observe("event")
     assert (order.seen, routing.seen) == (["event"], ["event"])
     assert type(compose(Fifo(), Fifo())).observe is Policy.observe
+
+
+def test_round_robin_goes_on_in_turn_among_the_engines_it_is_offered():
+    engines = [EngineState(i, num_blocks=9, block_size=16, max_num_seqs=8) for i in range(3)]
+    policy = RoundRobin()
+    assert policy.route(None, engines, 0.0) == 0
+    assert policy.route(None, engines[1:], 0.0) == 1

@@ -42,9 +42,8 @@ POLICIES = (
 
 
 def _profiles():
-    """The shipped H100 profile, its engine awake within a step; without host time; with steps of exactly one tick."""
-    shipped = load_profile("h100-llama-13b")
-    measured = msgspec.structs.replace(shipped, overheads=msgspec.structs.replace(shipped.overheads, idle_wakeup=0.005))
+    """The shipped H100 profile; without host time; with steps of exactly one tick."""
+    measured = load_profile("h100-llama-13b")
     nothing = CurveTable((0,), (0.0,))
     ticks = Terms(CurveTable((0,), (TICK,)), nothing, nothing, nothing, *[0.0] * 6)
     bare = msgspec.structs.replace(measured, overheads=Overheads())
@@ -205,6 +204,7 @@ def gateways():
         window=st.sampled_from((0, 0, 1, 3)),
         orchestration=st.sampled_from(("client", "service")),
         network_latency=st.sampled_from(tuple(latencies)),
+        view_staleness=st.sampled_from((0.0, 0.0, 0.125)),
     )
 
 
