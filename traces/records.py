@@ -39,7 +39,8 @@ CALL_COLUMNS = (
 
 #: One row an engine iteration, or one row a run of `count` iterations over the same decoding calls.
 #: `num_context_tokens` is the context read by the decoding calls in the first of them; it grows by `num_decodes`
-#: tokens with each further iteration. `num_running` and `num_free_blocks` are after scheduling the first.
+#: tokens with each further iteration. `num_running` and `num_free_blocks` are after scheduling the first. A step
+#: that preempts and then finds nothing to run has a row too, of no duration.
 STEP_COLUMNS = (
     "engine",
     "step",

@@ -1,6 +1,5 @@
 """Profiles scaled by datasheet keep what they should and say that nobody measured them."""
 
-
 from sim.fitting.datasheet import A100_80GB, RTX_A6000, scaled
 from sim.profile import check_profile, load_profile
 
