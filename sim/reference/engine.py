@@ -119,11 +119,11 @@ class ReferenceEngine:
             self._scheduler.add(request, self._token_ids.of(request))
 
     def _start_pipeline(self, at: float) -> float:
-        """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first."""
+        """Begin at an idle engine; returns when the second step is planned, with asynchronous scheduling after `wake`."""
         self._idle = False
         self._end = at + self._delays.start
         self._plan(at)
-        return at + self._delays.wake if self._depth > 1 else self._end
+        return min(at + self._delays.wake, self._end) if self._depth > 1 else self._end
 
     def _stop_pipeline(self) -> None:
         while self._in_flight:  # a step that runs nothing, planned before the last token was known
