@@ -67,7 +67,7 @@ def _config(settings: EngineSettings) -> vllm.VllmConfig:
         is_encoder_decoder=False,
         enable_chunked_prefill=settings.enable_chunked_prefill,
         policy=settings.scheduling_policy,
-        long_prefill_token_threshold=settings.long_prefill_token_threshold,
+        long_prefill_token_threshold=min(settings.long_prefill_token_threshold, settings.max_model_len),
         scheduler_reserve_full_isl=settings.scheduler_reserve_full_isl,
         watermark=settings.watermark,
         async_scheduling=settings.async_scheduling,

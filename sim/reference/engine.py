@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from sim.clock import ENGINE_ORDER, Alarm, Clock
-from sim.engine import EngineDelays, EngineListener
+from sim.engine import EngineDelays, EngineListener, FirstTokenHook
 from sim.records import StepLog
 from sim.reference.content import TokenIds
 from sim.reference.scheduler import Plan, ReferenceScheduler
@@ -33,6 +33,8 @@ class ReferenceEngine:
     clock : Clock
     listener : EngineListener
     delays : EngineDelays
+    on_first_token : callable, optional
+        Told (request, instant) as soon as it is settled when a first token will reach the client.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ReferenceEngine:
         listener: EngineListener,
         *,
         delays: EngineDelays = _NO_DELAYS,
+        on_first_token: FirstTokenHook | None = None,
     ) -> None:
         self.engine_id = engine_id
         self.steps = StepLog(engine_id)
@@ -53,6 +56,7 @@ class ReferenceEngine:
         self._clock = clock
         self._listener = listener
         self._delays = delays
+        self._on_first_token = on_first_token
         self._depth = 2 if settings.async_scheduling else 1
         self._inbox: deque[Request] = deque()
         self._num_requests = 0
@@ -119,7 +123,7 @@ class ReferenceEngine:
             self._scheduler.add(request, self._token_ids.of(request))
 
     def _start_pipeline(self, at: float) -> float:
-        """Begin at an idle engine; returns when the second step is planned, with asynchronous scheduling after `wake`."""
+        """Begin at an idle engine; returns when the second step is planned: after `wake` under async scheduling."""
         self._idle = False
         self._end = at + self._delays.start
         self._plan(at)
@@ -149,6 +153,8 @@ class ReferenceEngine:
         for request in plan.completed:
             if request.first_token_at < 0.0:
                 request.first_token_at = self._end + self._delays.reply
+                if self._on_first_token is not None:
+                    self._on_first_token(request, request.first_token_at)
 
     def _continues(self, plan: Plan) -> bool:
         """Whether the same requests decode as in the step before, and nothing else happens."""
