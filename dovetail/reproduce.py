@@ -47,13 +47,12 @@ def measured(csv: Path | None) -> None:
 def schedules(csv: Path | None) -> None:
     """Steps and preemptions on one H100, of the native engine and of vLLM's own scheduler. Needs vLLM."""
     from dovetail.output import console, new_csv
-    from reproduce.report import frame_table
-    from reproduce.schedules import rows
+    from reproduce.schedules import print_schedules, rows
 
     with new_csv(csv) as write:
         found = rows()
         write(found)
-    console(_WIDTH).print(frame_table(found, title="steps that ran something, and preemptions"))
+    print_schedules(console(), found)
 
 
 @reproduce.command()

@@ -35,10 +35,12 @@ class EngineMaker:
         When the reference is asked for with a profile of an older engine.
     """
 
-    def __init__(self, profile: Profile, settings: EngineSettings, *, skip: bool = True, reference: bool = False) -> None:
+    def __init__(
+        self, profile: Profile, settings: EngineSettings, *, skip: bool = True, reference: bool = False
+    ) -> None:
         if reference and profile.scheduler != "vllm":
             raise ValueError(
-                f"profile {profile.name!r}: its engine is {profile.scheduler!r}, and the reference engine is today's vLLM"
+                f"profile {profile.name!r}: the reference engine is vLLM, its engine is {profile.scheduler!r}"
             )
         self._scheduler = profile.scheduler
         self._settings = settings

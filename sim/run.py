@@ -40,7 +40,7 @@ class SimulatedCluster:
     skip : bool
         Jump over the steps at which nothing can change. The records are the same either way.
     reference : bool
-        Run vLLM's own scheduler instead of the native one (`sim.reference`): slower, with the same records. Only for profiles of today's vLLM.
+        Run vLLM's own scheduler instead of the native one (`sim.reference`): slower, with the same records.
 
     Raises
     ------
