@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from sim.clock import ENGINE_ORDER, Alarm, Clock
+from sim.alarm import Alarm
+from sim.clock import ENGINE_ORDER, Clock
 from sim.engine import EngineDelays, EngineListener, FirstTokenHook
 from sim.records import StepLog
 from sim.reference.content import TokenIds
