@@ -12,6 +12,7 @@ import sys
 import click
 
 from dovetail.demo import demo
+from dovetail.lockstep import lockstep
 from dovetail.predict import predict
 from dovetail.profiles import profiles
 from dovetail.reproduce import reproduce
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (simulate, predict, workload, profiles, reproduce, demo):
+for command in (simulate, predict, workload, profiles, reproduce, lockstep, demo):
     cli.add_command(command)
 
 

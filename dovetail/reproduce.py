@@ -44,6 +44,19 @@ def measured(csv: Path | None) -> None:
 
 @reproduce.command()
 @_csv
+def schedules(csv: Path | None) -> None:
+    """Steps and preemptions on one H100, of the native engine and of vLLM's own scheduler. Needs vLLM."""
+    from dovetail.output import console, new_csv
+    from reproduce.schedules import print_schedules, rows
+
+    with new_csv(csv) as write:
+        found = rows()
+        write(found)
+    print_schedules(console(), found)
+
+
+@reproduce.command()
+@_csv
 @click.option("--summary", is_flag=True, help="Print the errors by figure alone, not each point.")
 def parrot(csv: Path | None, summary: bool) -> None:
     """Every published point of figures 11 to 16 of the Parrot paper, with the errors by figure."""

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 @cluster_options
 @click.option("--view-staleness", type=float, default=0.0, show_default=True, help="Age of engine views, seconds.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of network and policy.")
+@click.option(
+    "--engine",
+    type=click.Choice(["native", "reference"]),
+    default="native",
+    show_default=True,
+    help="reference: vLLM's own scheduler (docs/lockstep.md); slower, with the same records.",
+)
 @click.option("--step-by-step", is_flag=True, help="Visit every step; slower, with the same records.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory to write.")
 @click.option("--overwrite", is_flag=True, help="Replace the run directory that is there.")
@@ -83,7 +90,8 @@ def _setting(options: dict[str, Any]) -> tuple[SimulatedCluster, Gateway]:
         view_staleness=options["view_staleness"],
         seed=options["seed"],
     )
-    return SimulatedCluster(profile, options["num_engines"], settings, skip=not options["step_by_step"]), gateway
+    engine = {"skip": not options["step_by_step"], "reference": options["engine"] == "reference"}
+    return SimulatedCluster(profile, options["num_engines"], settings, **engine), gateway
 
 
 def _policies(options: dict[str, Any]) -> list[LoadedPolicy]:

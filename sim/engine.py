@@ -215,7 +215,10 @@ class Engine:
             self.scheduler.add(inbox.popleft())
 
     def _start_pipeline(self, at: float) -> None:
-        """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first."""
+        """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first.
+
+        But no later than the first one's end: boundaries are in order, or skipping some would change the others.
+        """
         self._idle = False
         self._end = at + self._delays.start
         self._plan(at)

@@ -26,14 +26,28 @@ class EngineMaker:
         Limits. An older engine takes those that it has: blocks, batch and token limits.
     skip : bool
         Jump over boundaries at which nothing can change.
+    reference : bool
+        vLLM's own scheduler (`sim.reference`), which skips nothing.
+
+    Raises
+    ------
+    ValueError
+        When the reference is asked for with a profile of an older engine.
     """
 
-    def __init__(self, profile: Profile, settings: EngineSettings, *, skip: bool = True) -> None:
+    def __init__(
+        self, profile: Profile, settings: EngineSettings, *, skip: bool = True, reference: bool = False
+    ) -> None:
+        if reference and profile.scheduler != "vllm":
+            raise ValueError(
+                f"profile {profile.name!r}: the reference engine is vLLM, its engine is {profile.scheduler!r}"
+            )
         self._scheduler = profile.scheduler
         self._settings = settings
         self._cost = profile.step_cost(settings.async_scheduling and profile.scheduler == "vllm")
         self._delays = engine_delays(profile)
         self._skip = skip
+        self._reference = reference
 
     def make(self, engine_id: int, clock: Clock, listener: Cluster) -> SimulatedEngine:
         """One engine of a cluster."""
@@ -43,9 +57,13 @@ class EngineMaker:
             "clock": clock,
             "listener": listener,
             "delays": self._delays,
-            "skip": self._skip,
             "on_first_token": listener.on_first_token,
         }
+        if self._reference:
+            from sim.reference.engine import ReferenceEngine  # late: it needs vLLM, which takes seconds to import
+
+            return ReferenceEngine(settings=self._settings, **common)
+        common["skip"] = self._skip
         if self._scheduler == "vllm":
             return Engine(settings=self._settings, **common)
         return SteppedEngine(batcher=older_batcher(self._scheduler, self._settings), **common)

@@ -17,6 +17,7 @@ from sim.engines import EngineMaker
 from sim.manifest import base_manifest, domain_warnings
 from sim.network import NetworkLatency
 from sim.profile import Profile
+from sim.reference.version import require_vllm
 from sim.settings import EngineSettings
 from traces.records import RunRecords
 from traces.workload import Workload, num_calls, num_prompt_tokens
@@ -38,6 +39,8 @@ class SimulatedCluster:
         Limits of each engine; `settings_of` takes them from the profile.
     skip : bool
         Jump over the steps at which nothing can change. The records are the same either way.
+    reference : bool
+        Run vLLM's own scheduler instead of the native one (`sim.reference`): slower, with the same records.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class SimulatedCluster:
     num_engines: int
     settings: EngineSettings
     skip: bool = True
+    reference: bool = False
 
     def __post_init__(self) -> None:
         if self.num_engines < 1:
@@ -221,7 +225,7 @@ def _wire(workload: Workload, policy: Policy, cluster: SimulatedCluster, gateway
         network_latency=gateway.network_latency.draw(num_calls(workload), rng).tolist(),
         view_staleness=gateway.view_staleness,
     )
-    maker = EngineMaker(cluster.profile, settings, skip=cluster.skip)
+    maker = EngineMaker(cluster.profile, settings, skip=cluster.skip, reference=cluster.reference)
 
     def make_engines(listener: Cluster) -> list[SimulatedEngine]:
         return [maker.make(state.engine_id, clock, listener) for state in states]
@@ -236,8 +240,9 @@ def _described(cluster: SimulatedCluster, gateway: Gateway) -> dict[str, Any]:
         "num_engines": cluster.num_engines,
         "engine_settings": settings,
         "profile": cluster.profile.name,
+        "engine": f"vllm {require_vllm()}" if cluster.reference else "native",
         "scheduler": cluster.profile.scheduler,
-        "step_by_step": not cluster.skip,
+        "step_by_step": cluster.reference or not cluster.skip,
         "window": gateway.window,
         "orchestration": gateway.orchestration,
         "network_latency": str(gateway.network_latency),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ class WaitingQueue(Protocol):
     """Requests that are not running, in the order in which they may start."""
 
     def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Request]: ...
     def add(self, request: Request) -> None:
         """Enter a new request."""
 
@@ -51,6 +53,10 @@ class ByPriority:
 
     def add(self, request: Request) -> None:
         heappush(self._heap, (request.priority, request.arrived_at, request.sequence, request))
+
+    def __iter__(self) -> Iterator[Request]:
+        """In the order in which they would start."""
+        return (entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3]))
 
     def put_back(self, request: Request) -> None:
         self.add(request)

@@ -1,0 +1,62 @@
+"""`dovetail lockstep`: the native scheduler beside vLLM's own, step by step, on random cases."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from sim.lockstep.compare import Counts, Difference
+
+#: Between two lines of progress, cases.
+_PROGRESS = 100
+
+
+@click.command()
+@click.option("--cases", "num_cases", type=click.IntRange(1), default=200, show_default=True, help="Random cases.")
+@click.option("--seed", type=click.IntRange(0), help="Of the first case, the next has the next; drawn when not given.")
+@click.option("--shrink-seconds", type=float, default=60.0, show_default=True, help="Longest search for a small case.")
+def lockstep(num_cases: int, seed: int | None, shrink_seconds: float) -> None:
+    """Feed random workloads to the native scheduler and to vLLM's own and compare every step.
+
+    Needs vLLM (docs/lockstep.md). At the first difference, prints the shrunk case and the first step that differs,
+    side by side, and ends with exit status 1.
+    """
+    import secrets
+
+    from sim.lockstep.compare import Counts, compare
+    from sim.lockstep.draw import draw_case
+    from sim.lockstep.report import describe
+    from sim.reference.version import require_vllm
+
+    version = require_vllm()
+    first = secrets.randbelow(10**9) if seed is None else seed
+    print(f"native scheduler against vllm {version}: {num_cases:,} cases, seeds {first} to {first + num_cases - 1}")
+    counts = Counts()
+    for number in range(num_cases):
+        difference = compare(draw_case(first + number), counts)
+        if difference is not None:
+            print(f"seed {first + number}: they differ; shrinking the case", flush=True)
+            print(describe(_shrunk(difference, shrink_seconds)))
+            sys.exit(1)
+        if (number + 1) % _PROGRESS == 0 and number + 1 < num_cases:
+            print(_line(counts), file=sys.stderr, flush=True)
+    print(f"no difference: {_line(counts)}")
+
+
+def _shrunk(difference: Difference, seconds: float) -> Difference:
+    """The difference that the smallest case found shows."""
+    from sim.lockstep.compare import compare
+    from sim.lockstep.shrink import shrink
+
+    small = shrink(difference.case, lambda case: compare(case) is not None, seconds)
+    return compare(small) or difference
+
+
+def _line(counts: Counts) -> str:
+    return (
+        f"{counts.cases:,} cases, {counts.calls:,} calls, {counts.steps:,} steps ({counts.skipped_steps:,} of them "
+        f"skipped and expanded), {counts.preemptions:,} preemptions, {counts.cached_calls:,} calls with a cached prefix"
+    )

@@ -1,0 +1,196 @@
+"""A simulated engine that runs vLLM's own scheduler, step by step, under virtual time.
+
+The same boundaries as `sim.engine` with `skip=False`: at the end of a step the engine core takes its output, reads what
+has arrived and plans the next step, or the one after that with asynchronous scheduling. Same step costs, same delays,
+same records; slower by far.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from sim.alarm import Alarm
+from sim.clock import ENGINE_ORDER, Clock
+from sim.engine import EngineDelays, EngineListener, FirstTokenHook
+from sim.records import StepLog
+from sim.reference.content import TokenIds
+from sim.reference.scheduler import Plan, ReferenceScheduler
+from sim.request import Request
+from sim.settings import EngineSettings
+from sim.step_cost import StepCost
+from sim.timeline import MIXED, NOTHING, Stretch
+
+_NO_DELAYS = EngineDelays()
+
+
+class ReferenceEngine:
+    """One engine of the simulated cluster, driven by vLLM.
+
+    Parameters
+    ----------
+    engine_id : int
+    settings : EngineSettings
+    step_cost : StepCost
+    clock : Clock
+    listener : EngineListener
+    delays : EngineDelays
+    on_first_token : callable, optional
+        Told (request, instant) as soon as it is settled when a first token will reach the client.
+    """
+
+    def __init__(
+        self,
+        engine_id: int,
+        settings: EngineSettings,
+        step_cost: StepCost,
+        clock: Clock,
+        listener: EngineListener,
+        *,
+        delays: EngineDelays = _NO_DELAYS,
+        on_first_token: FirstTokenHook | None = None,
+    ) -> None:
+        self.engine_id = engine_id
+        self.steps = StepLog(engine_id)
+        self._scheduler = ReferenceScheduler(settings)
+        self._token_ids = TokenIds()
+        self._step_cost = step_cost
+        self._clock = clock
+        self._listener = listener
+        self._delays = delays
+        self._on_first_token = on_first_token
+        self._depth = 2 if settings.async_scheduling else 1
+        self._inbox: deque[Request] = deque()
+        self._num_requests = 0
+        self._last_arrival = -1.0
+        self._idle = True
+        self._visiting = False
+        self._has_alarm = False
+        self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and their ends
+        self._num_steps = 0
+        self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
+        self._decoding: list[Request] | None = None  # who decodes in it; None when no step may continue it
+        self._end = 0.0  # of the last planned step
+
+    def submit(self, request: Request, now: float) -> None:
+        """Take a request from the client. It must fit the engine (`sim.run.check_fit`)."""
+        arrived_at = max(now + self._delays.receive, self._last_arrival + self._delays.interval)
+        request.arrived_at = self._last_arrival = arrived_at
+        request.sequence = self._num_requests
+        self._num_requests += 1
+        self._inbox.append(request)
+        if self._idle and not self._visiting and not self._has_alarm:
+            self._set_alarm(arrived_at)
+
+    # -- boundaries ---------------------------------------------------------------------------------------------------
+
+    def _set_alarm(self, at: float) -> None:
+        self._has_alarm = True
+        self._clock.call_at(at, self._ring, ENGINE_ORDER + self.engine_id)
+
+    def _ring(self, alarm: Alarm) -> None:
+        at = alarm.at
+        self._has_alarm = False
+        self._visiting = True
+        next_at = self._visit(at)
+        while next_at is not None and next_at <= at:
+            next_at = self._visit(at)
+        self._visiting = False
+        if next_at is not None:
+            self._set_alarm(next_at)
+        elif self._inbox:
+            self._set_alarm(max(self._inbox[0].arrived_at, at))
+
+    def _visit(self, at: float) -> float | None:
+        """Take the output of the oldest step, read arrivals, plan a step; returns the next boundary, if any."""
+        finished = self._scheduler.complete(self._in_flight.popleft()[0]) if len(self._in_flight) == self._depth else []
+        self._read_inbox(at)
+        next_at = None
+        if not self._scheduler.has_unfinished:
+            self._stop_pipeline()
+        elif self._idle:
+            next_at = self._start_pipeline(at)
+        else:
+            self._plan(at)
+            next_at = self._in_flight[0][1]
+        for request in finished:
+            self._listener.request_finished(request, at + self._delays.reply)
+        return next_at
+
+    def _read_inbox(self, at: float) -> None:
+        """Hand over what arrived before this boundary; a core that was idle also takes what arrives as it wakes."""
+        inbox = self._inbox
+        while inbox and (inbox[0].arrived_at < at or (self._idle and inbox[0].arrived_at <= at)):
+            request = inbox.popleft()
+            self._scheduler.add(request, self._token_ids.of(request))
+
+    def _start_pipeline(self, at: float) -> float:
+        """Begin at an idle engine; returns when the second step is planned: after `wake` under async scheduling."""
+        self._idle = False
+        self._end = at + self._delays.start
+        self._plan(at)
+        return min(at + self._delays.wake, self._end) if self._depth > 1 else self._end
+
+    def _stop_pipeline(self) -> None:
+        while self._in_flight:  # a step that runs nothing, planned before the last token was known
+            self._scheduler.complete(self._in_flight.popleft()[0])
+        self._idle = True
+        self._begin(Stretch(self._num_steps, 0.0, 0.0, 0.0, MIXED, NOTHING), None)
+
+    # -- planning -----------------------------------------------------------------------------------------------------
+
+    def _plan(self, at: float) -> None:
+        plan = self._scheduler.schedule()
+        if plan.prefills:
+            self._begin_mixed(plan, max(self._end, at))
+        elif not self._continues(plan):
+            self._begin_decode(plan)
+        self._last.count += 1
+        self._num_steps += 1
+        self._end = self._last.end(self._last.count)
+        self._in_flight.append((plan, self._end))
+        for request, _, _ in plan.prefills:
+            if request.scheduled_at < 0.0:
+                request.scheduled_at = at
+        for request in plan.completed:
+            if request.first_token_at < 0.0:
+                request.first_token_at = self._end + self._delays.reply
+                if self._on_first_token is not None:
+                    self._on_first_token(request, request.first_token_at)
+
+    def _continues(self, plan: Plan) -> bool:
+        """Whether the same requests decode as in the step before, and nothing else happens."""
+        if plan.preempted or plan.left_out or not plan.decodes:
+            return False
+        return self._decoding == [request for request, _, _ in plan.decodes]
+
+    def _begin_mixed(self, plan: Plan, start: float) -> None:
+        chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
+        duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks)
+        self._begin(Stretch(self._num_steps, start, duration, 0.0, MIXED, self._details(plan)), None)
+
+    def _begin_decode(self, plan: Plan) -> None:
+        duration, growth = 0.0, 0.0
+        if plan.decodes:
+            duration, growth = self._step_cost.decode_run(len(plan.decodes), _num_context_tokens(plan))
+        decoding = [request for request, _, _ in plan.decodes] if plan.decodes else None
+        self._begin(Stretch(self._num_steps, self._end, duration, growth, MIXED, self._details(plan)), decoding)
+
+    def _begin(self, stretch: Stretch, decoding: list[Request] | None) -> None:
+        self.steps.append(self._last)
+        self._last, self._decoding = stretch, decoding
+
+    def _details(self, plan: Plan) -> tuple[int, int, int, int, int, int, int]:
+        return (
+            len(plan.decodes),
+            _num_context_tokens(plan),
+            len(plan.prefills),
+            sum(num_new for _, num_new, _ in plan.prefills),
+            len(self._scheduler.running),
+            self._scheduler.num_free,
+            len(plan.preempted),
+        )
+
+
+def _num_context_tokens(plan: Plan) -> int:
+    """Tokens that the decoding requests attend to, the new one among them."""
+    return sum(num_computed + 1 for _, _, num_computed in plan.decodes)
