@@ -1,0 +1,101 @@
+"""What travels with a request so that a policy inside the engine sees the call: plain values, flat, one per field.
+
+They go as vLLM's `SamplingParams.extra_args`, over HTTP as `vllm_xargs`, which takes strings, numbers and lists of
+these; a value of None is left out. Everything is as of the dispatch: inside the engine `num_siblings_outstanding` no
+longer counts down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+from policies.interface import CallView, OracleView, PolicyError
+
+
+@dataclass(frozen=True, slots=True)
+class CallMetadata:
+    """A call as a policy inside an engine sees it: a `policies.interface.CallView` without its oracle.
+
+    Parameters
+    ----------
+    run_started_at : float, seconds of `time.monotonic()`
+        Start of the run on the client's host. The policy's `now` is `time.monotonic() - run_started_at`, which an
+        engine on another host cannot compute.
+    app_id, call_id, stage : str
+    app_arrived_at, ready_at, submitted_at : float, seconds from the start of the run
+    priority, depth, num_prompt_tokens, num_siblings_outstanding, num_descendants, critical_path_calls : int
+    prompt_segment_names, prompt_segment_tokens : tuple
+        `CallView.prompt_segments`, in two columns.
+    predicted_output_tokens, deadline_at : optional
+    """
+
+    run_started_at: float
+    app_id: str
+    call_id: str
+    stage: str
+    app_arrived_at: float
+    ready_at: float
+    submitted_at: float
+    priority: int
+    depth: int
+    num_prompt_tokens: int
+    num_siblings_outstanding: int
+    num_descendants: int
+    critical_path_calls: int
+    prompt_segment_names: tuple[str, ...] = ()
+    prompt_segment_tokens: tuple[int, ...] = ()
+    predicted_output_tokens: int | None = None
+    deadline_at: float | None = None
+
+    @property
+    def prompt_segments(self) -> tuple[tuple[str, int], ...]:
+        return tuple(zip(self.prompt_segment_names, self.prompt_segment_tokens, strict=True))
+
+    @property
+    def oracle(self) -> OracleView:
+        raise PolicyError(f"call {self.app_id}/{self.call_id}: oracle is not known to a real engine")
+
+
+#: Fields that are sent as they are.
+_COPIED = tuple(
+    each.name
+    for each in fields(CallMetadata)
+    if each.name not in ("run_started_at", "prompt_segment_names", "prompt_segment_tokens")
+)
+_REQUIRED = tuple(each.name for each in fields(CallMetadata) if each.default is MISSING)
+
+
+def to_extra_args(call: CallView, run_started_at: float) -> dict[str, Any]:
+    """Metadata of a call as an engine's request carries it; None is left out.
+
+    Parameters
+    ----------
+    call : CallView
+    run_started_at : float, seconds of `time.monotonic()`
+    """
+    segments = call.prompt_segments
+    args: dict[str, Any] = {name: value for name in _COPIED if (value := getattr(call, name)) is not None}
+    args["run_started_at"] = run_started_at
+    args["prompt_segment_names"] = [name for name, _ in segments]
+    args["prompt_segment_tokens"] = [tokens for _, tokens in segments]
+    return args
+
+
+def from_extra_args(args: Mapping[str, Any] | None) -> CallMetadata:
+    """Read back what `to_extra_args` wrote; keys that are not of this project are ignored.
+
+    Raises
+    ------
+    ValueError
+        When a required key is missing; the message names it.
+    """
+    given = args or {}
+    for name in _REQUIRED:
+        if name not in given:
+            raise ValueError(f"extra_args: {name!r} is missing, so the request did not come from Dovetail's driver")
+    values = {each.name: given[each.name] for each in fields(CallMetadata) if each.name in given}
+    for name in ("prompt_segment_names", "prompt_segment_tokens"):
+        values[name] = tuple(values.get(name, ()))
+    return CallMetadata(**values)
