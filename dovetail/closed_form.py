@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analysis.rounds import Deployment
-from sim.run import Gateway, SimulatedCluster
+from policies.gateway import Gateway
+from sim.run import SimulatedCluster
 from traces.workload import Workload, num_prompt_tokens
 
 

@@ -116,10 +116,11 @@ def demo(out: Path, overwrite: bool) -> None:
 
 def _simulate(workload: Workload) -> dict[str, RunRecords]:
     """Records by case."""
+    from policies.gateway import Gateway
     from policies.load import load_policy
-    from sim.network import NetworkLatency
+    from policies.network import NetworkLatency
     from sim.profile import load_profile
-    from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+    from sim.run import SimulatedCluster, settings_of, simulate
 
     profile = load_profile(_PROFILE)
     cluster = SimulatedCluster(profile, _NUM_ENGINES, settings_of(profile))
@@ -176,9 +177,10 @@ def _closed_form(workload: Workload, case: Case) -> float:
     """Predicted makespan, seconds."""
     from analysis.prediction import predict
     from dovetail.closed_form import deployment_of
-    from sim.network import NetworkLatency
+    from policies.gateway import Gateway
+    from policies.network import NetworkLatency
     from sim.profile import load_profile
-    from sim.run import Gateway, SimulatedCluster, settings_of
+    from sim.run import SimulatedCluster, settings_of
 
     profile = load_profile(_PROFILE)
     cluster = SimulatedCluster(profile, _NUM_ENGINES, settings_of(profile))

@@ -3,10 +3,11 @@
 from analysis.metrics import jct
 from analysis.prediction import predict
 from dovetail.closed_form import deployment_of
+from policies.gateway import Gateway
+from policies.network import NetworkLatency
 from policies.stage_priority import StagePriority
-from sim.network import NetworkLatency
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.generators.mapreduce import map_reduce
 
 

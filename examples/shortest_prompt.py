@@ -7,9 +7,10 @@ import numpy as np
 
 from analysis.metrics import ttft
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from policies.interface import CallView, Policy
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.arrivals import poisson_arrivals
 from traces.generators.lengths import LogNormal, lognormal_lengths
 from traces.generators.single import single_calls

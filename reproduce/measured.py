@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Segment, Workload, output_of, text
 
 PROFILE = "h100-llama-13b"

@@ -16,10 +16,11 @@ import pandas as pd
 from rich.console import Console
 
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from reproduce.measured import PROFILE, load_scenario, scenario_workload
 from reproduce.tables import frame_table
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.arrivals import all_at_once
 from traces.generators.lengths import fixed_lengths
 from traces.generators.single import single_calls

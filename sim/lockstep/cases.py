@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from sim.run import check_fit
 from sim.settings import EngineSettings
+from traces.fit import check_fit
 from traces.validation import validate_workload
 from traces.workload import Workload
 

@@ -72,7 +72,7 @@ class ReferenceEngine:
         self._end = 0.0  # of the last planned step
 
     def submit(self, request: Request, now: float) -> None:
-        """Take a request from the client. It must fit the engine (`sim.run.check_fit`)."""
+        """Take a request from the client. It must fit the engine (`traces.fit.check_fit`)."""
         arrived_at = max(now + self._delays.receive, self._last_arrival + self._delays.interval)
         request.arrived_at = self._last_arrival = arrived_at
         request.sequence = self._num_requests

@@ -5,9 +5,10 @@ import pytest
 
 from analysis.metrics import jct
 from policies.fifo import Fifo
-from sim.network import NetworkLatency, parse_network_latency
+from policies.gateway import Gateway
+from policies.network import NetworkLatency, parse_network_latency
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.generators.chain import ChainShape, chain
 
 #: Standard deviation over mean; of a uniform variable (high - low) / sqrt(12) over the mean.

@@ -5,12 +5,13 @@ import pytest
 
 from policies.app_fifo import AppFifo
 from policies.compose import compose
+from policies.gateway import Gateway
 from policies.interface import Event, Policy
 from policies.load import load_policy, policy_names
 from policies.prefix_affinity import PrefixAffinity
 from policies.stage_priority import StagePriority
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.arrivals import poisson_arrivals
 from traces.generators.mapreduce import map_reduce
 from traces.records import RunRecords

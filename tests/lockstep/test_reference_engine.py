@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from sim.lockstep.draw import draw_case
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, simulate
+from sim.run import SimulatedCluster, simulate
 from traces.workload import Workload
 
 PROFILE = load_profile("h100-llama-13b")

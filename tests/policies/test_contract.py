@@ -6,13 +6,14 @@ import pytest
 
 from policies.app_fifo import AppFifo
 from policies.compose import compose
+from policies.gateway import Gateway
 from policies.load import find_policy_class, policy_names
 from policies.prefix_affinity import PrefixAffinity
 from policies.random import Random
 from policies.round_robin import RoundRobin
 from policies.stage_priority import StagePriority
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Workload, output_of, text
 
 NUM_ENGINES = 3

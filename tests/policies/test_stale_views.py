@@ -1,8 +1,9 @@
 """Held calls are offered again when old views are renewed."""
 
+from policies.gateway import Gateway
 from policies.stage_priority import StagePriority
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Workload, text
 
 

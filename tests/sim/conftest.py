@@ -13,6 +13,8 @@ from policies.compose import compose
 from policies.coordinator import Coordinator
 from policies.engines import EngineState
 from policies.fifo import Fifo
+from policies.gateway import Gateway
+from policies.network import NetworkLatency, parse_network_latency
 from policies.power_of_two import PowerOfTwo
 from policies.prefix_affinity import PrefixAffinity
 from policies.round_robin import RoundRobin
@@ -20,10 +22,9 @@ from policies.stage_priority import StagePriority
 from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
-from sim.network import NetworkLatency, parse_network_latency
 from sim.profile import CurveTable, Overheads, Terms, load_profile
 from sim.request import Request
-from sim.run import Gateway, SimulatedCluster, simulate
+from sim.run import SimulatedCluster, simulate
 from sim.settings import EngineSettings
 from traces.workload import Application, Call, Workload, num_prompt_tokens, output_of, text
 

@@ -10,9 +10,10 @@ from functools import cache
 import pytest
 
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from reproduce.measured import load_scenario, scenario_workload
 from sim.profile import load_profile
-from sim.run import Gateway, SimulatedCluster, settings_of, simulate
+from sim.run import SimulatedCluster, settings_of, simulate
 
 #: (scenario, run): relative tolerance of makespan and of mean end-to-end latency. 1 % and 1.5 % are the goals;
 #: the repeats of mr15_w2, burst128 and chat24 differ by up to 0.5 % and 0.8 %. Two exceptions:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.fifo import Fifo
+from policies.gateway import Gateway
 from sim.clock import Clock
 from sim.engine import Engine
 from sim.hugging_face import OneAtATime
-from sim.run import Gateway
 from sim.settings import EngineSettings
 from sim.stepped import SteppedEngine
 from traces.graph import graph_of
