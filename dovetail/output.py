@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import tempfile
@@ -16,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from traces.files import require_suffix, save_workload
-from traces.records import RunRecords
 from traces.workload import Workload, num_calls
 
 
@@ -168,31 +166,3 @@ def terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def print_summary(records: RunRecords, *, as_json: bool) -> None:
-    """Print the summary of a run."""
-    from analysis.summary import summarise
-    from analysis.tables import summary_tables
-
-    if not (records.calls["status"] == "ok").any():
-        print("no call finished")
-        return
-    summary = summarise(records.calls, records.steps)
-    if as_json:
-        print(json.dumps(summary.to_dict(), indent=2))
-        return
-    out = console()
-    for table in summary_tables(summary, caption=caption(records)):
-        out.print(table)
-
-
-def caption(records: RunRecords) -> str:
-    """What was run, in one line: workload, policy, engines, profile, seed."""
-    manifest = records.manifest
-    policy = manifest["policy"].get("name", manifest["policy"]["class"])
-    return (
-        f"{manifest['workload']['name']}; policy {policy}; {manifest['num_engines']} x {manifest['profile']}, "
-        f"{manifest['engine_settings']['num_blocks']} KV blocks; {manifest['orchestration']}-side orchestration, "
-        f"network latency {manifest['network_latency']} s; seed {manifest['seeds']['network']}; simulated"
-    )
