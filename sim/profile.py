@@ -6,6 +6,7 @@ A profile is one JSON file (`sim/profiles/*.json`, or any file of that shape). `
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -66,10 +67,11 @@ class ModelShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return 2 * self.num_layers * self.num_kv_heads * self.head_dim * bytes_per_value
 
 
-class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Fitted terms of a step in seconds; see `sim.step_cost.StepTerms` for their meaning.
 
-    The last two apply with synchronous scheduling only: host time between steps that asynchronous scheduling hides.
+    The two `synchronous` ones apply with synchronous scheduling only: host time between steps that asynchronous
+    scheduling hides.
     """
 
     dense: CurveTable
@@ -82,6 +84,9 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds_per_step: float
     synchronous_seconds_per_step: float
     synchronous_seconds_per_decode: float
+    repeated_context: CurveTable | None = None
+    num_resident_tokens: int = 0
+    capture_sizes: tuple[int, ...] = ()
 
 
 class Domain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +120,41 @@ class Residual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     median: float
     p95: float
     bias: float
+
+
+class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One form of the step cost that was tried in a fit, and what it got wrong on points it was not fitted to.
+
+    Parameters
+    ----------
+    name : str
+    num_terms : int
+    median, p95 : float
+        Of the absolute relative error in cross-validation over whole points of the fitted part.
+    chosen : bool
+        Whether the profile's terms have this form.
+    """
+
+    name: str
+    num_terms: int
+    median: float
+    p95: float
+    chosen: bool
+
+
+class Uncertainty(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well the fitted terms are known; `sim.uncertainty` draws profiles from it.
+
+    Parameters
+    ----------
+    coefficients : tuple of str
+        Names, as `sim.uncertainty.coefficients` gives them; what is not named is taken as exact.
+    covariance : tuple of tuple of float, seconds squared
+        Of the coefficients, estimated with whole measured points as clusters.
+    """
+
+    coefficients: tuple[str, ...]
+    covariance: tuple[tuple[float, ...], ...]
 
 
 class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,10 +199,11 @@ class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kv_bytes_per_token: int
 
 
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits.
 
-    `scheduler` says which engine's scheduler the costs belong to; a simulation runs that one.
+    `scheduler` says which engine's scheduler the costs belong to; a simulation runs that one. Profiles that were
+    calibrated also say which forms were tried and how certain the terms are.
     """
 
     name: str
@@ -175,6 +216,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     overheads: Overheads
     engine_defaults: EngineDefaults
     scheduler: Scheduler = "vllm"
+    forms: tuple[Form, ...] = ()
+    uncertainty: Uncertainty | None = None
 
     def step_cost(self, async_scheduling: bool) -> StepCost:
         """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""
@@ -257,6 +300,12 @@ def check_profile(profile: Profile, origin: str) -> None:
         if not _curve(table, f"{origin}: terms.{name}").is_monotone:
             raise ValueError(f"{origin}: terms.{name}.seconds={list(table.seconds)} must not decrease")
     _curve(profile.terms.decode_context, f"{origin}: terms.decode_context")
+    if profile.terms.repeated_context is not None:
+        _curve(profile.terms.repeated_context, f"{origin}: terms.repeated_context")
+    sizes = profile.terms.capture_sizes
+    if any(b <= a for a, b in pairwise((0, *sizes))):
+        raise ValueError(f"{origin}: terms.capture_sizes={list(sizes)} must be positive and strictly increasing")
+    _check_uncertainty(profile.uncertainty, f"{origin}: uncertainty")
     if profile.terms.dense.seconds[0] <= 0:
         raise ValueError(f"{origin}: terms.dense.seconds[0]={profile.terms.dense.seconds[0]} must be positive")
 
@@ -267,6 +316,17 @@ def _check_numbers(struct: msgspec.Struct, where: str, *, minimum: int) -> None:
         value = getattr(struct, name)
         if isinstance(value, int | float) and not (math.isfinite(value) and value >= minimum):
             raise ValueError(f"{where}.{name}={value} must be finite and at least {minimum}")
+
+
+def _check_uncertainty(uncertainty: Uncertainty | None, where: str) -> None:
+    """Refuse a covariance that does not fit its coefficients."""
+    if uncertainty is None:
+        return
+    size = len(uncertainty.coefficients)
+    if len(uncertainty.covariance) != size or any(len(row) != size for row in uncertainty.covariance):
+        raise ValueError(f"{where}.covariance must be square, with a row for each of its {size} coefficients")
+    if not all(math.isfinite(value) for row in uncertainty.covariance for value in row):
+        raise ValueError(f"{where}.covariance must be finite")
 
 
 def _curve(table: CurveTable, where: str = "curve") -> Curve:
@@ -292,6 +352,9 @@ def _step_terms(terms: Terms, async_scheduling: bool) -> StepTerms:
         seconds_per_prefill_token=terms.seconds_per_prefill_token,
         seconds_per_prefill=terms.seconds_per_prefill,
         seconds_per_step=per_step,
+        repeated_context=None if terms.repeated_context is None else _curve(terms.repeated_context),
+        num_resident_tokens=terms.num_resident_tokens,
+        capture_sizes=terms.capture_sizes,
     )
 
 

@@ -1,9 +1,8 @@
 """How long an engine step takes: the seam between scheduling and time, and the model fitted to measured engines.
 
 `StepCost` is what engines call. `ProfiledStepCost` is the one model behind every shipped profile; `sim.profile` builds
-it from a JSON file. Left out: calls that share a cached prefix read it more cheaply than calls that do not (a step is
-described by its totals, which do not say who shares what), and the quantisation of batch sizes to CUDA graphs, which
-does not show in the measurements.
+it from a JSON file. Left out: who shares which prefix with whom. Two totals describe the sharing in a batch, so that a
+batch of several groups is treated as one of their average size.
 """
 
 from __future__ import annotations
@@ -13,20 +12,45 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: Counts for which the curves are tabulated at first; larger ones extend the tables.
 TABLE_SIZE = 4096
+
+
+class Sharing(NamedTuple):
+    """What the decoding calls of a step read of the same KV blocks.
+
+    Parameters
+    ----------
+    num_repeated_tokens : int
+        Reads of a token beyond its first: over all blocks that several of the calls hold, (calls - 1) x tokens.
+    num_distinct_tokens : int
+        Tokens in those blocks, each counted once.
+    """
+
+    num_repeated_tokens: int
+    num_distinct_tokens: int
+
+
+#: Of calls that share nothing.
+UNSHARED = Sharing(0, 0)
 
 
 class StepCost(Protocol):
     """Duration of engine steps, in seconds.
 
     For a fixed set of decoding calls the duration must be affine in their total context: that is what lets an engine
-    skip over equal steps in closed form.
+    skip over equal steps in closed form. What they share does not change as long as the set does not.
     """
 
-    def step(self, num_decodes: int, num_context_tokens: int, prefills: Sequence[tuple[int, int]]) -> float:
+    def step(
+        self,
+        num_decodes: int,
+        num_context_tokens: int,
+        prefills: Sequence[tuple[int, int]],
+        sharing: Sharing = UNSHARED,
+    ) -> float:
         """Duration of one step.
 
         Parameters
@@ -37,12 +61,15 @@ class StepCost(Protocol):
             Tokens those calls attend to in this step, summed.
         prefills : sequence of (num_new_tokens, num_computed_tokens)
             Prefill chunks in the same step: tokens computed now, tokens computed before (or cached).
+        sharing : Sharing
+            What the decoding calls share.
         """
 
-    def decode_run(self, num_decodes: int, num_context_tokens: int) -> tuple[float, float]:
+    def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         """Duration of a pure decode step, and what each further step over the same calls takes longer.
 
-        The first value equals `step(num_decodes, num_context_tokens, ())`. The context grows by `num_decodes` a step.
+        The first value equals `step(num_decodes, num_context_tokens, (), sharing)`. The context grows by `num_decodes`
+        a step.
         """
 
 
@@ -78,7 +105,7 @@ class Curve:
         if not all(math.isfinite(value) and value >= 0 for value in self.seconds):
             raise ValueError(f"seconds={list(self.seconds)} must be finite and non-negative")
 
-    def __call__(self, count: int) -> float:
+    def __call__(self, count: float) -> float:
         """Value at `count`, in seconds."""
         if count <= self.counts[0] or len(self.counts) == 1:
             return self.seconds[0]
@@ -117,6 +144,15 @@ class StepTerms:
         Fixed cost of each prefill chunk.
     seconds_per_step : float
         Host time the engine adds to every step that runs the model.
+    repeated_context : Curve of the number of calls that share a token, seconds a token
+        Reading a token's keys and values again in the same step, after another call has brought them into the GPU's
+        cache; never more than `decode_context`. None: as dear as the first time.
+    num_resident_tokens : int
+        Shared tokens that stay in the GPU's cache from one read to the next; of more, the rest is read as if not
+        shared. 0: no limit.
+    capture_sizes : tuple of int
+        Token counts of the CUDA graphs, ascending; a step with fewer tokens than the last of them runs as one of the
+        next larger count. Empty: no padding shows.
     """
 
     dense: Curve
@@ -127,6 +163,9 @@ class StepTerms:
     seconds_per_prefill_token: float = 0.0
     seconds_per_prefill: float = 0.0
     seconds_per_step: float = 0.0
+    repeated_context: Curve | None = None
+    num_resident_tokens: int = 0
+    capture_sizes: tuple[int, ...] = ()
 
 
 class ProfiledStepCost:
@@ -148,19 +187,31 @@ class ProfiledStepCost:
     The maximum is the roofline of a chunk's attention: bound by arithmetic for long chunks, by reading the cache for
     short ones on a long context, where `reading` is the last value of `decode_context`. A step without tokens costs
     nothing. Curves are tabulated, so that a step costs a few list look-ups.
+
+    Calls that read `R` tokens again, of `D` distinct shared ones, save of that::
+
+        R * min(1, num_resident_tokens / D) * (decode_context(d) - min(decode_context(d), repeated_context(1 + R / D)))
+
+    where `1 + R / D` is the mean number of calls that share a token.
     """
 
-    __slots__ = ("_context", "_decode", "_decode_batch", "_reading", "_shared", "_size", "terms")
+    __slots__ = ("_context", "_decode", "_decode_batch", "_reading", "_size", "_whole_batch", "terms")
 
     def __init__(self, terms: StepTerms) -> None:
         self.terms = terms
         self._reading = terms.decode_context.seconds[-1]
         self._tabulate(TABLE_SIZE)
 
-    def step(self, num_decodes: int, num_context_tokens: int, prefills: Sequence[tuple[int, int]]) -> float:
+    def step(
+        self,
+        num_decodes: int,
+        num_context_tokens: int,
+        prefills: Sequence[tuple[int, int]],
+        sharing: Sharing = UNSHARED,
+    ) -> float:
         """Duration of one step, in seconds; see `StepCost.step`."""
         if not prefills:
-            return self.decode_run(num_decodes, num_context_tokens)[0]
+            return self.decode_run(num_decodes, num_context_tokens, sharing)[0]
         terms = self.terms
         per_pair, reading = terms.seconds_per_attention_pair, self._reading
         num_new = 0
@@ -174,20 +225,37 @@ class ProfiledStepCost:
         if num_tokens >= self._size:
             self._tabulate(2 * num_tokens)
         return (
-            self._shared[num_tokens]
+            self._whole_batch[num_tokens]
             + self._decode_batch[num_decodes]
             + self._context[num_decodes] * num_context_tokens
+            - (self._saved(num_decodes, sharing) if sharing[0] else 0.0)
             + terms.seconds_per_prefill * len(prefills)
             + terms.seconds_per_prefill_token * num_new
             + attention
         )
 
-    def decode_run(self, num_decodes: int, num_context_tokens: int) -> tuple[float, float]:
+    def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         """Duration of a pure decode step and its growth a step, in seconds; see `StepCost.decode_run`."""
         if num_decodes >= self._size:
             self._tabulate(2 * num_decodes)
         per_token = self._context[num_decodes]
-        return self._decode[num_decodes] + per_token * num_context_tokens, per_token * num_decodes
+        seconds = self._decode[num_decodes] + per_token * num_context_tokens
+        if sharing[0]:
+            seconds -= self._saved(num_decodes, sharing)
+        return seconds, per_token * num_decodes
+
+    def _saved(self, num_decodes: int, sharing: Sharing) -> float:
+        """What a batch that shares tokens takes less than one that reads each of them anew, in seconds."""
+        terms = self.terms
+        if terms.repeated_context is None:
+            return 0.0
+        num_repeated, num_distinct = sharing
+        saved = self._context[num_decodes] - terms.repeated_context(1 + num_repeated / num_distinct)
+        if saved <= 0.0:
+            return 0.0
+        if 0 < terms.num_resident_tokens < num_distinct:
+            saved *= terms.num_resident_tokens / num_distinct
+        return saved * num_repeated
 
     def _tabulate(self, size: int) -> None:
         """Evaluate the curves at every count below `size`."""
@@ -195,7 +263,16 @@ class ProfiledStepCost:
         per_step, dense, all_reduce = terms.seconds_per_step, terms.dense, terms.all_reduce
         last = terms.decode_context.counts[-1]
         self._size = size
-        self._shared = [0.0, *(per_step + dense(count) + all_reduce(count) for count in counts)]
+        padded = padded_counts(terms.capture_sizes, size)
+        self._whole_batch = [0.0, *(per_step + dense(padded[count]) + all_reduce(padded[count]) for count in counts)]
         self._decode_batch = [0.0, *(terms.decode_batch(count) for count in counts)]
         self._context = [0.0, *(terms.decode_context(min(count, last)) for count in counts)]
-        self._decode = [shared + batch for shared, batch in zip(self._shared, self._decode_batch, strict=True)]
+        self._decode = [whole + batch for whole, batch in zip(self._whole_batch, self._decode_batch, strict=True)]
+
+
+def padded_counts(capture_sizes: Sequence[int], size: int) -> list[int]:
+    """For every count below `size`, the tokens that a step of so many runs with: the next capture size, if any."""
+    padded = []
+    for low, high in pairwise((-1, *capture_sizes)):
+        padded += [high] * (min(high, size - 1) - low)
+    return [*padded[:size], *range(len(padded), size)]
