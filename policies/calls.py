@@ -18,6 +18,11 @@ class CallStatus(Enum):
     SUBMITTED = "submitted"
     DISPATCHED = "dispatched"
     FINISHED = "finished"
+    FAILED = "failed"  # will never finish; `Coordinator.failures` says why
+
+
+#: Where a call stays for good.
+_ENDED = (CallStatus.FINISHED, CallStatus.FAILED)
 
 
 class CallState:
@@ -175,11 +180,11 @@ class ApplicationState:
     def num_outstanding(self, stage: str) -> int:
         """Unfinished calls of one stage."""
         if self._outstanding is None:
-            self._outstanding = Counter(call.stage for call in self.calls if call.status is not CallStatus.FINISHED)
+            self._outstanding = Counter(call.stage for call in self.calls if call.status not in _ENDED)
         return self._outstanding[stage]
 
     def call_done(self, call: CallState) -> None:
-        """Count a call that has just finished."""
+        """Count a call that has just finished or failed."""
         if self._outstanding is not None:
             self._outstanding[call.stage] -= 1
 

@@ -10,7 +10,7 @@ is unfinished there until the backend reports its end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal
@@ -80,6 +80,7 @@ class Coordinator:
         self.decisions = DecisionLog()
         self._policy = policy
         self._engines = list(engines)
+        self._offered: Sequence[EngineState] = self._engines  # those that are not lost; policies see no others
         self._windowed = all(engine.window for engine in self._engines)
         self._pay_per_call = orchestration == "client"
         self._latency = network_latency
@@ -92,7 +93,9 @@ class Coordinator:
         self._num_submitted = 0
         self._ranks = type(policy).rank is not Policy.rank  # the base rank is looked up here, without a call
         self._observes = type(policy).observe is not Policy.observe
+        self._num_returned = 0
         self.num_finished = 0
+        self.failures: dict[int, str] = {}  # why a call will never finish, by its index
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -154,6 +157,111 @@ class Coordinator:
         self._dispatch_ready(now, actions)
         return actions
 
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def call_failed(self, call: CallState, now: float, reason: str) -> Actions:
+        """A call will never finish; neither will what depends on it.
+
+        Parameters
+        ----------
+        call : CallState
+        now : float, seconds
+        reason : str
+            What its row says under `status`.
+
+        Raises
+        ------
+        BackendError
+            When the call is not at an engine.
+        """
+        if call.status is not CallStatus.DISPATCHED:
+            raise BackendError(f"call {call.app_id}/{call.call_id}: failed while {call.status.value}")
+        self._engines[call.engine_id].remove(call)
+        self._views_are_outdated = True
+        self._fail(call, now, reason)
+        actions = Actions([], [])
+        self._dispatch_ready(now, actions)
+        return actions
+
+    def engine_lost(self, engine_id: EngineId, now: float, failing: Mapping[int, str]) -> Actions:
+        """An engine is gone: policies are never offered it again, and its calls go back to the ready queue.
+
+        Parameters
+        ----------
+        engine_id : int
+        now : float, seconds
+        failing : mapping of call index to str
+            Calls at the engine that are not tried again, each with its reason.
+
+        Notes
+        -----
+        Calls that go back come before others of their rank, in the order in which they were dispatched: they were
+        submitted earlier. When no engine is left, every call that has not finished fails.
+        """
+        lost = self._engines[engine_id]
+        stranded = [call for call in self.calls if self._is_at(call, engine_id)]
+        for call in stranded:
+            lost.remove(call)
+        lost.is_open = False
+        self._forget(lost)
+        if self._observes:
+            self._policy.observe(Event(EventKind.ENGINE_LOST, now, "", None, engine_id))
+        stranded.sort(key=lambda call: (-call.dispatched_at, -call.index))
+        for call in stranded:
+            if call.index in failing:
+                self._fail(call, now, failing[call.index])
+            else:
+                self._return(call)
+        actions = Actions([], [])
+        if self._offered:
+            self._dispatch_ready(now, actions)
+        else:
+            self.abandon("failed: no engine is left")
+        return actions
+
+    def abandon(self, reason: str) -> None:
+        """The run is over: every call that has not ended fails for this reason, and no policy is asked again."""
+        self._ready.clear()
+        for call in self.calls:
+            if call.status is not CallStatus.FINISHED and call.status is not CallStatus.FAILED:
+                self._end(call, reason)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every call has finished or failed."""
+        return self.num_finished + len(self.failures) == len(self.calls)
+
+    def _fail(self, call: CallState, now: float, reason: str) -> None:
+        """End a call and everything below it, each told apart in its reason and told to the policy."""
+        failing = [(call, reason)]
+        for each, why in failing:  # grows while it is walked
+            if each.status is not CallStatus.FAILED:
+                self._end(each, why)
+                if self._observes:
+                    self._observe(EventKind.CALL_FAILED, each, now)
+                failing.extend((dependant, f"not run: call {call.call_id} failed") for dependant in each.dependants)
+
+    def _end(self, call: CallState, reason: str) -> None:
+        call.status = CallStatus.FAILED
+        call.num_blocking = -1  # never 0 again, so that no event makes it ready
+        self.failures[call.index] = reason
+        call.application.call_done(call)
+
+    def _return(self, call: CallState) -> None:
+        call.status = CallStatus.SUBMITTED
+        call.engine_id = -1
+        call.dispatched_at = -1.0
+        self._num_returned += 1
+        heappush(self._ready, (call.rank, -self._num_returned, call))
+
+    def _forget(self, lost: EngineState) -> None:
+        self._offered = [engine for engine in self._offered if engine is not lost]
+        self._views = [view for view in self._views if view.engine_id != lost.engine_id]
+
+    @staticmethod
+    def _is_at(call: CallState, engine_id: EngineId) -> bool:
+        return call.status is CallStatus.DISPATCHED and call.engine_id == engine_id
+
     @property
     def wants_first_tokens(self) -> bool:
         """Whether the backend need report first tokens at all."""
@@ -206,7 +314,7 @@ class Coordinator:
             if held_classes and policy.hold_class(call) in held_classes:
                 held.append(entry)
                 continue
-            engine_id = policy.route(call, self._engine_views(now) if self._staleness else self._engines, now)
+            engine_id = policy.route(call, self._engine_views(now) if self._staleness else self._offered, now)
             engine = None if engine_id is None else self._chosen(call, engine_id)
             if engine is None:
                 held.append(entry)
@@ -230,7 +338,7 @@ class Coordinator:
             self.decisions.append(now, call, -1)
 
     def _some_engine_is_open(self) -> bool:
-        return not self._windowed or any(engine.is_open for engine in self._engines)
+        return not self._windowed or any(engine.is_open for engine in self._offered)
 
     def _rank_again(self, now: float) -> None:
         self._ready[:] = [(self._policy.rank(call, now), number, call) for _, number, call in self._ready]
@@ -246,6 +354,8 @@ class Coordinator:
         engine = self._engines[engine_id]
         if engine.is_open:
             return engine
+        if engine not in self._offered:
+            raise PolicyError(f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, which is lost")
         if self._staleness:
             return None
         raise PolicyError(
@@ -263,7 +373,7 @@ class Coordinator:
 
     def _engine_views(self, now: float) -> Sequence[EngineView]:
         if self._staleness and (self._viewed_at < 0.0 or now >= self._viewed_at + self._staleness):
-            self._views = [snapshot(engine, now) for engine in self._engines]
+            self._views = [snapshot(engine, now) for engine in self._offered]
             self._viewed_at = now
             self._views_are_outdated = False
         return self._views

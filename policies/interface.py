@@ -139,6 +139,8 @@ class EventKind(Enum):
     CALL_SUBMITTED = "call_submitted"
     FIRST_TOKEN = "first_token"
     CALL_FINISHED = "call_finished"
+    CALL_FAILED = "call_failed"
+    ENGINE_LOST = "engine_lost"  # its calls that did not fail are in the ready queue again
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,9 @@ class Event:
     kind : EventKind
     at : float, seconds
     app_id : str
+        Empty for the loss of an engine.
     call : CallView or None
-        None for the arrival of an application.
+        None for the arrival of an application and the loss of an engine.
     engine_id : int or None
         The engine concerned, where there is one.
     """
@@ -188,7 +191,11 @@ class Policy:
         return None
 
     def route(self, call: CallView, engines: Sequence[EngineView], now: float) -> EngineId | None:
-        """Engine for the call, or `HOLD`. `engines` is ordered by id and is never empty."""
+        """Engine for the call, or `HOLD`.
+
+        `engines` is ordered by id and is never empty. An engine that is lost is not in it any more, so an id is not
+        always an index.
+        """
         return least_loaded(engines)
 
     def observe(self, event: Event) -> None:
