@@ -38,22 +38,29 @@ def staged(directory: Path, *, overwrite: bool, marker: str = "manifest.json") -
     Raises
     ------
     ValueError
-        When something else is there.
+        When something else is there, from the start or by the time the block ends; what was written then stays where
+        it is, and the message says where.
     OSError
         When the place cannot be written.
     """
     _require_free(directory, overwrite, marker)
     directory.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    inner = stage / "new"  # made with the usual permissions, which a temporary folder does not have
+    inner.mkdir()
     try:
-        inner = stage / "new"  # made with the usual permissions, which a temporary folder does not have
-        inner.mkdir()
         yield inner
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise
+    try:
+        _require_free(directory, overwrite, marker)
         if directory.exists():
             directory.rename(stage / "old")
         inner.rename(directory)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{error}; what was written is in {inner}") from error
+    shutil.rmtree(stage, ignore_errors=True)
 
 
 def _require_free(directory: Path, overwrite: bool, marker: str) -> None:
@@ -156,6 +163,17 @@ def progress(label: str, workload: Workload) -> Iterator[Callable[[int], None] |
     with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(label, total=num_calls(workload))
         yield lambda finished: bar.update(task, completed=finished)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, neither Ctrl-C nor SIGTERM stops what takes but a moment and must not be lost."""
+    before = {each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
