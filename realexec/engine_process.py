@@ -1,0 +1,111 @@
+"""The child process in which an engine core runs: what it inherits, how it is found, and how it ends.
+
+Environment and standard output belong to the whole process, so they are changed only until the child exists, by one
+engine at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import re
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+#: Guards the environment and the standard output of this process.
+_INHERITED = threading.Lock()
+
+_DEVICES = "CUDA_VISIBLE_DEVICES"
+
+#: What vLLM puts before a line of its log, and what an uncaught exception ends with.
+_PREFIX = re.compile(r"^(\([^)]*\) )?((ERROR|CRITICAL) [-\d]+ [:\d]+ \[[^]]*\] )?")
+_EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)")
+
+
+@contextlib.asynccontextmanager
+async def child_environment(variables: Mapping[str, str], gpu_ids: Sequence[int]) -> AsyncIterator[None]:
+    """Hold the environment that the next child inherits.
+
+    Parameters
+    ----------
+    variables : mapping
+        Stay set: vLLM reads them again.
+    gpu_ids : sequence of int
+        Indices into the devices that are visible to this process.
+    """
+    await asyncio.to_thread(_INHERITED.acquire)
+    visible = os.environ.get(_DEVICES)
+    try:
+        os.environ.update(variables)
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        if not variables:
+            os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # CUDA does not survive a fork
+        if gpu_ids:
+            names = visible.split(",") if visible else None
+            os.environ[_DEVICES] = ",".join(names[index] if names else str(index) for index in gpu_ids)
+        yield
+    finally:
+        if visible is not None:
+            os.environ[_DEVICES] = visible
+        elif gpu_ids:
+            del os.environ[_DEVICES]
+        _INHERITED.release()
+
+
+@contextlib.contextmanager
+def output_into(file: Path) -> Iterator[None]:
+    """Let children that are created meanwhile write their standard output and error to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with file.open("ab") as log:
+        for descriptor in (1, 2):
+            os.dup2(log.fileno(), descriptor)
+    try:
+        yield
+    finally:
+        for descriptor, saved in zip((1, 2), kept, strict=True):
+            os.dup2(saved, descriptor)
+            os.close(saved)
+
+
+async def new_child(building: asyncio.Future[Any]) -> BaseProcess | None:
+    """The child that `building` creates, as soon as it exists; None when it ended without one."""
+    before = set(multiprocessing.active_children())
+    while not building.done():
+        created = set(multiprocessing.active_children()) - before
+        if created:
+            return created.pop()
+        await asyncio.sleep(0.005)
+    return None
+
+
+def root_cause(error: Exception, log: Path) -> str:
+    """One line that names why an engine did not start: the first exception of its log, or else this one."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    for line in text.splitlines():
+        found = _EXCEPTION.match(_PREFIX.sub("", line).strip())
+        if found:
+            return f"{found[1]}: {found[2]}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def stop_processes(process: BaseProcess, timeout: float) -> None:
+    """Wait until a child and all its children are gone; kill what is left after `timeout` seconds."""
+    import psutil
+
+    try:
+        parent = psutil.Process(process.pid)
+        family = [*parent.children(recursive=True), parent]
+    except psutil.NoSuchProcess:
+        family = []
+    for each in psutil.wait_procs(family, timeout)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+    process.join(timeout=1.0)

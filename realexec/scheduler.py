@@ -1,0 +1,121 @@
+"""vLLM's schedulers with two additions: they record every step, and may ask a policy for the order of what waits.
+
+Named as `scheduler_cls`; vLLM builds them in the engine's process. What they are told comes in `additional_config`
+(`realexec.engine_options`). With asynchronous scheduling the base must be `AsyncScheduler`: vLLM gives up planning ahead
+for any other.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.scheduler import Scheduler
+
+from policies.interface import Policy
+from realexec.call_metadata import CallMetadata, from_extra_args
+from realexec.engine_options import EngineOptions, options_of
+from realexec.policy_queue import PolicyQueue
+from realexec.recording import Recorder
+
+if TYPE_CHECKING:
+    from vllm.v1.core.sched.output import SchedulerOutput
+    from vllm.v1.outputs import ModelRunnerOutput
+    from vllm.v1.request import Request
+
+
+class _Recording:
+    """Records what the scheduler beside it plans, and when its steps end.
+
+    A step is planned when `schedule` returns and has ended when `update_from_output` is called.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        options = options_of(self.vllm_config.additional_config)
+        self._recorder = Recorder(Path(options.record_folder)) if options.record_folder else None
+        self._prepare(options)
+
+    def _prepare(self, options: EngineOptions) -> None:
+        """For subclasses."""
+
+    def schedule(self, throttle_prefills: bool = False) -> SchedulerOutput:
+        output = super().schedule(throttle_prefills)
+        if self._recorder is not None:
+            num_free = self.kv_cache_manager.block_pool.get_num_free_blocks()
+            self._recorder.planned(output, time.monotonic(), len(self.running), num_free)
+        return output
+
+    def update_from_output(self, scheduler_output: SchedulerOutput, model_runner_output: ModelRunnerOutput) -> Any:
+        if self._recorder is not None:
+            self._recorder.finished(time.monotonic())
+        return super().update_from_output(scheduler_output, model_runner_output)
+
+
+class _PolicyOrder(_Recording):
+    """Orders waiting requests by the policy's rank; to be used with `scheduling_policy="priority"`.
+
+    vLLM's rules for that stay: a request waits behind the lower ranks and, among equals, behind earlier arrivals;
+    memory is taken from the running request that is last in this order, which then waits in its place again.
+    """
+
+    def _prepare(self, options: EngineOptions) -> None:
+        self._policy = _build_policy(options)
+        self._calls: dict[str, CallMetadata] = {}
+        self.waiting = PolicyQueue()
+
+    def add_request(self, request: Request) -> None:
+        call = self._calls[request.request_id] = from_extra_args(_extra_args(request))
+        request.priority = self._rank(call)
+        super().add_request(request)
+
+    def schedule(self, throttle_prefills: bool = False) -> SchedulerOutput:
+        if self._policy.reranks and self.waiting:
+            self.waiting.rank_again(lambda request: self._rank(self._calls[request.request_id]))
+        output = super().schedule(throttle_prefills)
+        for request_id in output.finished_req_ids:
+            self._calls.pop(request_id, None)
+        return output
+
+    def _rank(self, call: CallMetadata) -> Any:
+        return self._policy.rank(call, time.monotonic() - call.run_started_at)
+
+
+class RecordingScheduler(_Recording, AsyncScheduler):  # type: ignore[misc]
+    """vLLM's asynchronous scheduler, recorded."""
+
+
+class SyncRecordingScheduler(_Recording, Scheduler):  # type: ignore[misc]
+    """vLLM's synchronous scheduler, recorded."""
+
+
+class PolicyScheduler(_PolicyOrder, AsyncScheduler):  # type: ignore[misc]
+    """vLLM's asynchronous scheduler, recorded, with the policy's order."""
+
+
+class SyncPolicyScheduler(_PolicyOrder, Scheduler):  # type: ignore[misc]
+    """vLLM's synchronous scheduler, recorded, with the policy's order."""
+
+
+def _build_policy(options: EngineOptions) -> Policy:
+    """The policy that "module:Class" names.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    module, _, name = options.policy.partition(":")
+    try:
+        policy_class = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"policy={options.policy!r} is not an importable 'module:Class': {error}") from error
+    policy: Policy = policy_class(**options.policy_parameters)
+    return policy
+
+
+def _extra_args(request: Request) -> dict[str, Any] | None:
+    return request.sampling_params.extra_args if request.sampling_params is not None else None
