@@ -99,6 +99,11 @@ class CallState:
         return None if deadline is None else self.application.arrived_at + deadline
 
     @property
+    def earliest_deadline_at(self) -> float | None:
+        deadlines = [call.deadline_at for call in self.with_descendants() if call.deadline_at is not None]
+        return min(deadlines, default=None)
+
+    @property
     def predicted_output_tokens(self) -> int | None:
         return self.spec.predicted_output_tokens
 
@@ -119,6 +124,10 @@ class CallState:
         return self.application.num_outstanding(self.stage) - 1
 
     @property
+    def group(self) -> tuple[str, ...]:
+        return self.application.group_of(self)
+
+    @property
     def prompt_segments(self) -> tuple[tuple[str, int], ...]:
         keys = content_keys(self.app_id, self.spec, self.application.output_tokens)
         return tuple((f"{name}/{tag}", tokens) for name, tag, tokens in keys)
@@ -126,6 +135,21 @@ class CallState:
     @property
     def oracle(self) -> Oracle:
         return Oracle(self)
+
+    def with_descendants(self) -> list[CallState]:
+        """This call and everything that depends on it, each once."""
+        found = {self.index: self}
+        stack = [self]
+        while stack:
+            for dependant in stack.pop().dependants:
+                if dependant.index not in found:
+                    found[dependant.index] = dependant
+                    stack.append(dependant)
+        return list(found.values())
+
+    def weight(self, output_weight: float) -> float:
+        """Prompt and output tokens, an output token counting `output_weight`."""
+        return self.num_prompt_tokens + output_weight * self.num_output_tokens
 
 
 class Oracle:
@@ -142,20 +166,20 @@ class Oracle:
 
     @property
     def remaining_work_tokens(self) -> int:
-        seen: dict[int, CallState] = {}
-        stack = [self._call]
-        while stack:
-            call = stack.pop()
-            if call.index not in seen:
-                seen[call.index] = call
-                stack.extend(call.dependants)
-        return sum(call.num_prompt_tokens + call.num_output_tokens for call in seen.values())
+        return sum(call.num_prompt_tokens + call.num_output_tokens for call in self._call.with_descendants())
+
+    def remaining_path(self, output_weight: float) -> float:
+        return self._call.application.paths(output_weight)[self._call.position]
+
+    def remaining_application(self, output_weight: float) -> float:
+        calls = self._call.application.calls
+        return sum(call.weight(output_weight) for call in calls if call.status not in _ENDED)
 
 
 class ApplicationState:
     """One application of a running workload."""
 
-    __slots__ = ("_graph", "_outstanding", "app_id", "arrived_at", "calls", "spec")
+    __slots__ = ("_graph", "_groups", "_outstanding", "_paths", "app_id", "arrived_at", "calls", "spec")
 
     def __init__(self, spec: Application) -> None:
         self.spec = spec
@@ -164,6 +188,8 @@ class ApplicationState:
         self.calls: tuple[CallState, ...] = ()
         self._graph: Graph | None = None
         self._outstanding: Counter[str] | None = None
+        self._groups: dict[tuple[int, ...], tuple[str, ...]] | None = None
+        self._paths: dict[float, list[float]] | None = None
 
     @property
     def graph(self) -> Graph:
@@ -182,6 +208,29 @@ class ApplicationState:
         if self._outstanding is None:
             self._outstanding = Counter(call.stage for call in self.calls if call.status not in _ENDED)
         return self._outstanding[stage]
+
+    def group_of(self, call: CallState) -> tuple[str, ...]:
+        """Ids of the calls with the same direct dependants; of a call without any, its own."""
+        children = self.graph.children
+        if not children[call.position]:
+            return (call.call_id,)
+        if self._groups is None:
+            self._groups = {}
+            for each, key in zip(self.calls, children, strict=True):
+                self._groups[key] = (*self._groups.get(key, ()), each.call_id)
+        return self._groups[children[call.position]]
+
+    def paths(self, output_weight: float) -> list[float]:
+        """Weight of the heaviest chain from each call to a sink, by position."""
+        if self._paths is None:
+            self._paths = {}
+        if output_weight not in self._paths:
+            paths = [0.0] * len(self.calls)
+            for position in reversed(self.graph.order):
+                below = max((paths[child] for child in self.graph.children[position]), default=0.0)
+                paths[position] = self.calls[position].weight(output_weight) + below
+            self._paths[output_weight] = paths
+        return self._paths[output_weight]
 
     def call_done(self, call: CallState) -> None:
         """Count a call that has just finished or failed."""

@@ -297,7 +297,8 @@ class Coordinator:
 
     def _observe(self, kind: EventKind, call: CallState, now: float) -> None:
         engine_id = call.engine_id if call.engine_id >= 0 else None
-        self._policy.observe(Event(kind, now, call.app_id, call, engine_id))
+        num_output_tokens = call.num_output_tokens if kind is EventKind.CALL_FINISHED else None
+        self._policy.observe(Event(kind, now, call.app_id, call, engine_id, num_output_tokens))
 
     # -- decisions ----------------------------------------------------------------------------------------------------
 
@@ -370,6 +371,8 @@ class Coordinator:
         engine.add(call)
         self._views_are_outdated = True
         self.decisions.append(now, call, engine.engine_id)
+        if self._observes:
+            self._observe(EventKind.CALL_DISPATCHED, call, now)
 
     def _engine_views(self, now: float) -> Sequence[EngineView]:
         if self._staleness and (self._viewed_at < 0.0 or now >= self._viewed_at + self._staleness):

@@ -40,6 +40,12 @@ class OracleView(Protocol):
     def remaining_work_tokens(self) -> int:
         """Prompt and output tokens of this call and of everything that depends on it."""
 
+    def remaining_path(self, output_weight: float) -> float:
+        """Heaviest chain from this call to a sink, itself included; an output token counts `output_weight` tokens."""
+
+    def remaining_application(self, output_weight: float) -> float:
+        """All unfinished calls of the application; an output token counts `output_weight` prompt tokens."""
+
 
 class CallView(Protocol):
     """One call as a gateway that was given the application's graph sees it."""
@@ -63,6 +69,10 @@ class CallView(Protocol):
         """Instant by which the call should finish, or None."""
 
     @property
+    def earliest_deadline_at(self) -> float | None:
+        """Earliest deadline of this call and of everything that depends on it, or None."""
+
+    @property
     def depth(self) -> int:
         """Longest chain of dependencies above this call; 0 for a root."""
 
@@ -75,6 +85,13 @@ class CallView(Protocol):
     @property
     def num_siblings_outstanding(self) -> int:
         """Unfinished calls of the same application and stage, without this one."""
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Ids of the calls, this one included, that the same calls directly depend on: only the last to end matters.
+
+        A call that nothing depends on is alone.
+        """
 
     @property
     def num_descendants(self) -> int:
@@ -137,6 +154,7 @@ class EventKind(Enum):
 
     APPLICATION_ARRIVED = "application_arrived"
     CALL_SUBMITTED = "call_submitted"
+    CALL_DISPATCHED = "call_dispatched"
     FIRST_TOKEN = "first_token"
     CALL_FINISHED = "call_finished"
     CALL_FAILED = "call_failed"
@@ -157,6 +175,8 @@ class Event:
         None for the arrival of an application and the loss of an engine.
     engine_id : int or None
         The engine concerned, where there is one.
+    num_output_tokens : int or None
+        What a call generated; nobody knows before it has finished.
     """
 
     kind: EventKind
@@ -164,6 +184,7 @@ class Event:
     app_id: str
     call: CallView | None
     engine_id: EngineId | None
+    num_output_tokens: int | None = None
 
 
 class Policy:
@@ -174,6 +195,9 @@ class Policy:
 
     #: Whether `rank` changes while a call waits; it is then asked again before every round of decisions.
     reranks = False
+
+    #: Whether it may look at `CallView.oracle`, which no deployed gateway has; `dovetail policies` shows it.
+    uses_oracle = False
 
     def rank(self, call: CallView, now: float) -> Any:
         """Sort key of a ready call, lower first; ties go to the earliest submitted.

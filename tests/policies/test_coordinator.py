@@ -169,10 +169,58 @@ def test_a_policy_that_observes_is_told_everything_in_order(gateway):
     assert policy.seen == [
         (EventKind.APPLICATION_ARRIVED, 1.0, None, None),
         (EventKind.CALL_SUBMITTED, 1.0, "a", None),
+        (EventKind.CALL_DISPATCHED, 1.0, "a", 0),
         (EventKind.FIRST_TOKEN, 2.0, "a", 0),
         (EventKind.CALL_FINISHED, 3.0, "a", 0),
         (EventKind.CALL_SUBMITTED, 3.0, "b", None),
+        (EventKind.CALL_DISPATCHED, 3.0, "b", 0),
     ]
+
+
+def test_the_length_of_an_output_is_told_when_it_is_known(gateway):
+    class Observer(Policy):
+        def __init__(self):
+            self.lengths = []
+
+        def observe(self, event):
+            self.lengths.append((event.kind, event.num_output_tokens))
+
+    policy = Observer()
+    system = gateway([CHAIN], policy)
+    system.arrive("chain", 1.0)
+    system.finish("chain/a", 3.0)
+    told = [(kind, length) for kind, length in policy.lengths if length is not None]
+    assert told == [(EventKind.CALL_FINISHED, 5)]
+
+
+# -- views ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_is_the_calls_that_the_same_calls_wait_for(gateway):
+    calls = gateway([DIAMOND]).calls
+    groups = {name: calls[f"d/{name}"].group for name in ("top", "left", "right", "end")}
+    assert groups == {"top": ("top",), "left": ("left", "right"), "right": ("left", "right"), "end": ("end",)}
+
+
+def test_a_call_inherits_the_deadlines_of_what_depends_on_it(gateway):
+    chain = Application("t", 1.0, (Call("a", PROMPT, 5), Call("b", PROMPT, 5, deps=("a",), deadline=8.0)))
+    system = gateway([chain, CHAIN])
+    assert system.calls["t/a"].deadline_at is None
+    assert system.calls["t/a"].earliest_deadline_at == 9.0
+    assert system.calls["chain/a"].earliest_deadline_at is None
+
+
+def test_the_oracle_weighs_the_longest_chain_and_what_is_left_of_an_application(gateway):
+    """Every call has 10 prompt and 5 output tokens, so it weighs 20 when an output token counts 2."""
+    system = gateway([DIAMOND])
+    oracle = system.calls["d/left"].oracle
+    assert (oracle.remaining_path(2.0), oracle.remaining_application(2.0)) == (40.0, 80.0)
+    system.arrive("d", 0.0)
+    system.finish("d/top", 1.0)
+    assert (oracle.remaining_path(1.0), oracle.remaining_application(1.0)) == (30.0, 45.0)
+
+
+# -- who is told ------------------------------------------------------------------------------------------------------
 
 
 def test_only_a_policy_that_observes_wants_first_tokens(gateway, single):

@@ -145,7 +145,9 @@ def test_observing_policies_hear_of_failures(gateway):
     lose(system, 0)
     fail(system, "k/a", 2.0)
     assert heard[2:] == [
+        (EventKind.CALL_DISPATCHED, "a", 0),
         (EventKind.ENGINE_LOST, None, 0),
+        (EventKind.CALL_DISPATCHED, "a", 1),
         (EventKind.CALL_FAILED, "a", 1),
         (EventKind.CALL_FAILED, "b", None),
         (EventKind.CALL_FAILED, "c", None),
