@@ -1,14 +1,15 @@
 """Logs that a running simulation appends to, cheap enough for a row every few microseconds.
 
-Rows go into flat arrays of doubles and become the data frames of `traces.records` when the run is over.
+Rows are packed as C structs into one growing buffer (a third of the time that `array.extend` takes) and become the
+data frames of `traces.records` when the run is over.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from math import nan
-from typing import Any
+from struct import Struct
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,17 @@ from sim.request import Request
 from sim.timeline import Stretch
 from traces.records import CALL_COLUMNS, STEP_COLUMNS
 
-_CALL_WIDTH = 10
 _STEP_INSTANTS = ("started_at", "finished_at")
+_STEP_ROW: Final = np.dtype([(column, np.float64 if column in _STEP_INSTANTS else np.int64) for column in STEP_COLUMNS])
+_CALL_COUNTS = ("engine", "num_cached_tokens", "num_preemptions")
+_CALL_INSTANTS = ("ready_at", "submitted_at", "dispatched_at", "scheduled_at", "first_token_at", "finished_at")
+_CALL_ROW: Final = np.dtype(
+    [("index", np.int64)]
+    + [(column, np.int64) for column in _CALL_COUNTS]
+    + [(column, np.float64) for column in _CALL_INSTANTS]
+)
+_pack_step: Final = Struct("=3q2d7q").pack  # as _STEP_ROW
+_pack_call: Final = Struct("=4q6d").pack  # as _CALL_ROW
 
 
 class StepLog:
@@ -32,90 +42,99 @@ class StepLog:
 
     def __init__(self, engine_id: int) -> None:
         self._engine_id = engine_id
-        self._rows = array("d")
+        self._rows = bytearray()
 
     def append(self, stretch: Stretch) -> None:
         """Log a stretch that is complete. Steps that ran and preempted nothing are left out."""
-        details = stretch.details
-        if details[0] or details[2] or details[6]:
+        num_decodes, context, num_prefills, num_prefill_tokens, num_running, num_free, num_preempted = stretch.details
+        if num_decodes or num_prefills or num_preempted:
             count = stretch.count
-            self._rows.extend((self._engine_id, stretch.first_step, count, stretch.start, stretch.end(count), *details))
+            self._rows += _pack_step(
+                self._engine_id,
+                stretch.first_step,
+                count,
+                stretch.start,
+                stretch.end(count),
+                num_decodes,
+                context,
+                num_prefills,
+                num_prefill_tokens,
+                num_running,
+                num_free,
+                num_preempted,
+            )
 
     def table(self) -> np.ndarray:
-        """The rows, (num_rows, len(STEP_COLUMNS)) float64, columns as in `traces.records`."""
-        return np.frombuffer(self._rows, dtype=np.float64).reshape(-1, len(STEP_COLUMNS))
+        """The rows, a structured array (num_rows,) with the columns of `traces.records.STEP_COLUMNS`."""
+        return np.frombuffer(self._rows, dtype=_STEP_ROW)
 
 
 def steps_frame(logs: Sequence[StepLog]) -> pd.DataFrame:
     """Steps of all engines, by engine and step; counts as integers, instants as floats."""
     table = np.concatenate([log.table() for log in logs])
-    return pd.DataFrame(
-        {
-            column: table[:, index] if column in _STEP_INSTANTS else table[:, index].astype(np.int64)
-            for index, column in enumerate(STEP_COLUMNS)
-        }
-    )
+    return pd.DataFrame({column: np.ascontiguousarray(table[column]) for column in STEP_COLUMNS})
 
 
 class CallLog:
     """Finished calls of a run, in the order they finished."""
 
     def __init__(self) -> None:
-        self._rows = array("d")
+        self._rows = bytearray()
+        self._num_rows = 0
 
     def append(self, request: Request, call: CallState, finished_at: float) -> None:
         """Log one call that is done."""
-        self._rows.extend(
-            (
-                call.index,
-                call.engine_id,
-                request.num_cached_tokens,
-                call.ready_at,
-                call.submitted_at,
-                call.dispatched_at,
-                request.scheduled_at,
-                request.first_token_at,
-                finished_at,
-                request.num_preemptions,
-            )
+        self._num_rows += 1
+        self._rows += _pack_call(
+            call.index,
+            call.engine_id,
+            request.num_cached_tokens,
+            request.num_preemptions,
+            call.ready_at,
+            call.submitted_at,
+            call.dispatched_at,
+            request.scheduled_at,
+            request.first_token_at,
+            finished_at,
         )
 
     def __len__(self) -> int:
-        return len(self._rows) // _CALL_WIDTH
+        return self._num_rows
 
     def frame(self, calls: Sequence[CallState]) -> pd.DataFrame:
         """All calls in workload order, columns `traces.records.CALL_COLUMNS`; status "unfinished" where not done."""
-        done = np.frombuffer(self._rows, dtype=np.float64).reshape(-1, _CALL_WIDTH)
-        table = np.full((len(calls), _CALL_WIDTH), np.nan)
-        table[done[:, 0].astype(np.int64)] = done
-        finished = ~np.isnan(table[:, 0])
-        for index in np.flatnonzero(~finished).tolist():
-            table[index, 1:6] = _unfinished(calls[index])
-        counts = np.where(np.isnan(table), -1.0, table).astype(np.int64)
+        done = np.frombuffer(self._rows, dtype=_CALL_ROW)
+        finished = np.zeros(len(calls), dtype=bool)
+        finished[done["index"]] = True
         columns: dict[str, Any] = {
             "app": np.array([call.app_id for call in calls], dtype=object),
             "call": np.array([call.call_id for call in calls], dtype=object),
             "stage": np.array([call.stage for call in calls], dtype=object),
-            "engine": counts[:, 1],
             "num_prompt_tokens": np.array([call.num_prompt_tokens for call in calls], dtype=np.int64),
             "num_output_tokens": np.array([call.num_output_tokens for call in calls], dtype=np.int64),
-            "num_cached_tokens": counts[:, 2],
             "app_arrived_at": np.array([call.app_arrived_at for call in calls]),
-            "num_preemptions": counts[:, 9],
             "status": np.where(finished, "ok", "unfinished").astype(object),
         }
-        instants = ("ready_at", "submitted_at", "dispatched_at", "scheduled_at", "first_token_at", "finished_at")
-        columns.update({name: table[:, 3 + offset] for offset, name in enumerate(instants)})
+        table = np.empty(len(calls), dtype=_CALL_ROW)
+        table[done["index"]] = done
+        for index in np.flatnonzero(~finished).tolist():
+            table[index] = _unfinished(calls[index])
+        columns.update({name: np.ascontiguousarray(table[name]) for name in (*_CALL_COUNTS, *_CALL_INSTANTS)})
         return pd.DataFrame(columns)[list(CALL_COLUMNS)]
 
 
 def _unfinished(call: CallState) -> tuple[float, ...]:
-    """What is known of a call when a run was stopped: engine, cached tokens, ready, submitted and dispatched."""
+    """What is known of a call when a run was stopped, as a row of `_CALL_ROW`; -1 and NaN stand for the rest."""
     is_submitted = call.status is not CallStatus.BLOCKED  # before that, `submitted_at` is a plan
     return (
+        call.index,
         call.engine_id,
-        nan,
+        -1,
+        -1,
         call.ready_at if call.ready_at >= 0.0 else nan,
         call.submitted_at if is_submitted else nan,
         call.dispatched_at if call.engine_id >= 0 else nan,
+        nan,
+        nan,
+        nan,
     )
