@@ -227,9 +227,14 @@ class Coordinator:
                 self._end(call, reason)
 
     @property
+    def num_ended(self) -> int:
+        """Calls that have finished or failed."""
+        return self.num_finished + len(self.failures)
+
+    @property
     def is_done(self) -> bool:
         """Whether every call has finished or failed."""
-        return self.num_finished + len(self.failures) == len(self.calls)
+        return self.num_ended == len(self.calls)
 
     def _fail(self, call: CallState, now: float, reason: str) -> None:
         """End a call and everything below it, each told apart in its reason and told to the policy."""
@@ -242,6 +247,8 @@ class Coordinator:
                 failing.extend((dependant, f"not run: call {call.call_id} failed") for dependant in each.dependants)
 
     def _end(self, call: CallState, reason: str) -> None:
+        if call.status is CallStatus.BLOCKED:
+            call.submitted_at = -1.0  # it was a plan, if anything
         call.status = CallStatus.FAILED
         call.num_blocking = -1  # never 0 again, so that no event makes it ready
         self.failures[call.index] = reason
