@@ -11,7 +11,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+
+#: What a decision is, its instant aside.
+_DECISION = ("app", "call", "outcome", "engine")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +57,43 @@ def agreement(first: pd.DataFrame, second: pd.DataFrame) -> Agreement:
         Columns `traces.records.DECISION_COLUMNS`. A call that was dispatched again has its n-th dispatch compared with
         the n-th of the other log.
     """
-    rows, others = _rows(first), _rows(second)
-    place = {row: index for index, row in enumerate(others)}
-    common = [place[row] for row in rows if row in place]
+    rows, others = _numbered(first, second)
+    place = np.full(max(rows.max(initial=-1), others.max(initial=-1)) + 1, -1)
+    place[others] = np.arange(len(others))
+    is_common = place[rows] >= 0
+    position = first_difference(first, second)
     return Agreement(
         num_decisions=max(len(rows), len(others)),
-        num_same=_longest_rise(common),
+        num_same=_longest_rise(place[rows[is_common]].tolist()),
         num_dispatches=max(_num_dispatches(first), _num_dispatches(second)),
-        num_same_engine=sum(row[2] == "dispatch" for row in rows if row in place),
-        first_difference=_first_difference(rows, others),
+        num_same_engine=int((first["outcome"].to_numpy()[is_common] == "dispatch").sum()),
+        first_difference="" if position is None else _described(first, second, position),
     )
 
 
-_Row = tuple[str, str, str, int, int]  # application, call, outcome, engine, which dispatch or hold of the call it is
+def first_difference(first: pd.DataFrame, second: pd.DataFrame) -> int | None:
+    """Row, from 0, at which two decision logs part; the length of the shorter where it opens the longer; None if equal.
+
+    Parameters
+    ----------
+    first, second : pandas.DataFrame
+        Columns `traces.records.DECISION_COLUMNS`.
+    """
+    shortest = min(len(first), len(second))
+    differs = np.zeros(shortest, dtype=bool)
+    for column in _DECISION:
+        differs |= first[column].to_numpy()[:shortest] != second[column].to_numpy()[:shortest]
+    if differs.any():
+        return int(differs.argmax())
+    return None if len(first) == len(second) else shortest
 
 
-def _rows(decisions: pd.DataFrame) -> list[_Row]:
-    number = decisions.groupby(["app", "call", "outcome"]).cumcount()
-    columns = (decisions[name] for name in ("app", "call", "outcome", "engine"))
-    return list(zip(*columns, number, strict=True))
+def _numbered(first: pd.DataFrame, second: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """One integer a decision, equal in both logs for equal decisions; the n-th of equal ones in a log has its own."""
+    both = pd.concat([log[list(_DECISION)].assign(log=index) for index, log in enumerate((first, second))])
+    turn = both.groupby([*_DECISION[:3], "log"], sort=False).cumcount()
+    numbers = both.assign(turn=turn).groupby([*_DECISION, "turn"], sort=False).ngroup().to_numpy()
+    return numbers[: len(first)], numbers[len(first) :]
 
 
 def _num_dispatches(decisions: pd.DataFrame) -> int:
@@ -92,17 +114,14 @@ def _longest_rise(values: Iterable[int]) -> int:
     return len(smallest_end)
 
 
-def _first_difference(rows: list[_Row], others: list[_Row]) -> str:
-    for index, (row, other) in enumerate(zip(rows, others, strict=False)):
-        if row != other:
-            return f"decision {index + 1}: {_shown(row)} against {_shown(other)}"
-    if len(rows) != len(others):
-        longer = rows if len(rows) > len(others) else others
-        shorter = min(len(rows), len(others))
-        return f"decision {shorter + 1}: {_shown(longer[shorter])} against none"
-    return ""
+def _described(first: pd.DataFrame, second: pd.DataFrame, position: int) -> str:
+    """The decisions of both logs at the row at which they part."""
+    shown = [_shown(log.iloc[position]) if position < len(log) else "none" for log in (first, second)]
+    if shown[0] == "none":  # the longer log's decision first
+        shown.reverse()
+    return f"decision {position + 1}: {shown[0]} against {shown[1]}"
 
 
-def _shown(row: _Row) -> str:
-    app, call, outcome, engine, _ = row
-    return f"{app}/{call} held" if outcome == "hold" else f"{app}/{call} to engine {engine}"
+def _shown(row: pd.Series) -> str:
+    call = f"{row['app']}/{row['call']}"
+    return f"{call} held" if row["outcome"] == "hold" else f"{call} to engine {row['engine']}"

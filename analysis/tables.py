@@ -28,11 +28,14 @@ class Unit:
     scale : float
         Shown value over stored value: 1000 turns seconds into milliseconds.
     num_decimals : int
+    signed : bool
+        Show the sign of positive values, too.
     """
 
     label: str
     scale: float = 1.0
     num_decimals: int = 0
+    signed: bool = False
 
 
 COUNT = Unit("")
@@ -95,7 +98,8 @@ def cell(value: object, unit: Unit | None) -> str:
     if unit is None:
         return str(value)
     number = float(value)  # type: ignore[arg-type]
-    return UNDEFINED if number != number else f"{number * unit.scale:,.{unit.num_decimals}f}"
+    sign = "+" if unit.signed else ""
+    return UNDEFINED if number != number else f"{number * unit.scale:{sign},.{unit.num_decimals}f}"
 
 
 def summary_tables(summary: Summary, *, caption: str = "") -> list[Table]:

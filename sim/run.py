@@ -146,7 +146,15 @@ def _described(cluster: SimulatedCluster, gateway: Gateway) -> dict[str, Any]:
         "num_engines": cluster.num_engines,
         "engine_settings": settings,
         "profile": cluster.profile.name,
+        "profile_of": _measured_on(cluster.profile),
         "engine": f"vllm {require_vllm()}" if cluster.reference else "native",
         "scheduler": cluster.profile.scheduler,
         "step_by_step": cluster.reference or not cluster.skip,
     } | gateway.described()
+
+
+def _measured_on(profile: Profile) -> dict[str, str]:
+    """What the step costs were measured on."""
+    measured = profile.measurement
+    engine = f"{measured.engine} {measured.engine_version}"
+    return {"gpu": measured.gpu, "model": profile.model.name, "engine": engine}

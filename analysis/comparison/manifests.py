@@ -1,0 +1,149 @@
+"""What two manifests have in common and where they differ; and the one line that says what a picture shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import pandas as pd
+
+#: Entries that differ between any two runs and say nothing of what ran.
+_INCIDENTAL = ("command", "started_at", "warnings")
+
+#: Entries that must agree for a comparison to be about the backend alone, by what they are called in a remark.
+_SAME = {
+    "workload.hash": "workload",
+    "policy.class": "policy",
+    "policy.parameters": "policy parameters",
+    "num_engines": "number of engines",
+    "window": "window",
+    "orchestration": "orchestration",
+    "network_latency": "network latency",
+    "view_staleness": "age of engine views",
+    "seeds.network": "network seed",
+    "seeds.policy": "policy seed",
+    "engine_settings.num_blocks": "KV blocks",
+    "engine_settings.block_size": "block size",
+    "engine_settings.max_num_seqs": "max_num_seqs",
+    "engine_settings.max_num_batched_tokens": "max_num_batched_tokens",
+    "engine_settings.enable_prefix_caching": "prefix caching",
+    "engine_settings.async_scheduling": "async scheduling",
+    "engine_settings.scheduling_policy": "scheduling policy",
+}
+
+
+def flat(manifest: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Entries of a manifest as text, nested names joined by points.
+
+    Examples
+    --------
+    >>> flat({"seeds": {"network": 0}, "complete": True})
+    {'seeds.network': '0', 'complete': 'True'}
+    """
+    entries: dict[str, str] = {}
+    for name, value in manifest.items():
+        if isinstance(value, Mapping) and value:
+            entries |= flat(value, f"{prefix}{name}.")
+        else:
+            entries[f"{prefix}{name}"] = str(value)
+    return entries
+
+
+def settings_table(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> pd.DataFrame:
+    """Both manifests side by side: `setting`, `simulated`, `measured` and `differs`.
+
+    A setting that only one run has is empty in the other's column and does not count as different.
+    """
+    left, right = flat(simulated), flat(measured)
+    names = sorted({*left, *right})
+    rows = [(name, left.get(name, ""), right.get(name, ""), _differs(name, left, right)) for name in names]
+    return pd.DataFrame(rows, columns=["setting", "simulated", "measured", "differs"])
+
+
+def differences(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """One line for each reason why the two runs are not the same experiment; none when they are."""
+    left, right = flat(simulated), flat(measured)
+    lines = [
+        f"{label} differs: simulated {left[name]}, measured {right[name]}"
+        for name, label in _SAME.items()
+        if _differs(name, left, right)
+    ]
+    lines += _not_measured(simulated, measured)
+    for role, manifest in (("simulated", simulated), ("measured", measured)):
+        if manifest.get("complete") is False:
+            lines.append(f"the {role} run is incomplete")
+        lines += [f"{role} run: {warning}" for warning in manifest.get("warnings", ())]
+        if faults := manifest.get("faults"):
+            lines.append(f"{role} run: {len(faults)} faults; its manifest lists them")
+    return lines
+
+
+def is_virtual(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run was of a real engine that waits modelled step times."""
+    return any(str(device).startswith("virtual") for device in manifest.get("devices", ()))
+
+
+def _not_measured(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
+    """What keeps the second run from being a measurement of hardware, and the first from being a simulation."""
+    lines = []
+    if measured.get("backend") == "sim":
+        lines.append("the run given as measured was simulated")
+    if is_virtual(measured):
+        lines.append("the measured run is of vLLM on a virtual device: its step times are modelled, not measured")
+    if simulated.get("backend", "sim") != "sim":
+        lines.append("the run given as simulated was measured")
+    return lines
+
+
+def describe(manifest: Mapping[str, Any]) -> str:
+    """What ran, in one line: workload, policy, hardware, model, engine version and seed, where the manifest says."""
+    settings = _engine_settings(manifest)
+    blocks = f", {settings['num_blocks']} KV blocks" if "num_blocks" in settings else ""
+    return (
+        f"{manifest.get('workload', {}).get('name', 'unnamed workload')}; policy {policy_of(manifest)}; "
+        f"{manifest.get('num_engines', '?')} x {hardware(manifest)}{blocks}; "
+        f"seed {manifest.get('seeds', {}).get('policy', '?')}"
+    )
+
+
+def policy_of(manifest: Mapping[str, Any]) -> str:
+    """Name and parameters of the policy of a run."""
+    policy = manifest.get("policy", {})
+    parameters = ", ".join(f"{name}={value}" for name, value in (policy.get("parameters") or {}).items())
+    name = policy.get("name", policy.get("class", "not recorded"))
+    return f"{name} ({parameters})" if parameters else str(name)
+
+
+def hardware(manifest: Mapping[str, Any]) -> str:
+    """What the engines of a run are.
+
+    Examples
+    --------
+    >>> hardware({"backend": "sim", "profile": "h100-llama-13b"})
+    'profile h100-llama-13b'
+    """
+    if manifest.get("backend") == "sim":
+        known = ", ".join(str(value) for value in manifest.get("profile_of", {}).values())
+        return f"profile {manifest.get('profile')}{f' of {known}' if known else ''}"
+    parts = [" and ".join(dict.fromkeys(manifest.get("devices", ("unnamed device",))))]
+    parts += [PurePath(_engine_settings(manifest).get("model", "unnamed model")).name]  # vLLM's is a folder
+    parts += [f"{name} {version}" for name, version in manifest.get("engine_versions", {}).items() if name == "vllm"]
+    return ", ".join(parts)
+
+
+def _engine_settings(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of the engines; of the first, where they differ."""
+    settings = manifest.get("engine_settings", {})
+    first: Mapping[str, Any] = settings[0] if isinstance(settings, list) else settings
+    return first
+
+
+def caption(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """The one line under a picture of two runs."""
+    return f"Simulated: {describe(simulated)}. Measured: {describe(measured)}."
+
+
+def _differs(name: str, left: Mapping[str, str], right: Mapping[str, str]) -> bool:
+    is_incidental = name in _INCIDENTAL or name.startswith("versions.")
+    return not is_incidental and name in left and name in right and left[name] != right[name]

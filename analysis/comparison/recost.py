@@ -1,0 +1,152 @@
+"""The difference in engine time, divided into schedule and cost: one run's steps at the other run's prices.
+
+Let T(schedule, cost) be the engine time of one run's steps priced with the step times of one run. Then
+
+    T(simulated, simulated) - T(measured, measured)
+        = [T(simulated, measured) - T(measured, measured)]    the schedule, at measured cost
+        + [T(simulated, simulated) - T(simulated, measured)]  the cost, on the simulated schedule
+
+and the same with T(measured, simulated) in the middle; the two ways differ where schedule and cost interact. It is
+about the time engines are busy. Latency cannot be re-costed from records: which calls a slower step delays depends on
+the client, who would have to be run again.
+
+A step of one run is priced by the most similar steps of the other: nearest neighbours in the recorded columns, each
+corrected by the difference that a linear fit to the other run's steps makes of the remaining distance (matching with
+bias correction: Abadie and Imbens, Journal of Business and Economic Statistics 29, 2011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import nnls
+from scipy.spatial import cKDTree
+
+#: What a step's duration is compared by. Context is that of the middle step of a run of equal ones.
+FEATURES = ("num_decodes", "num_context_tokens", "num_prefills", "num_prefill_tokens")
+
+#: Neighbours whose corrected durations are averaged.
+NUM_NEIGHBOURS = 4
+
+#: Steps of the other run that are searched; more are thinned out evenly.
+MAX_REFERENCE = 200_000
+
+#: A step whose nearest neighbour is further than this share of its price away counts as extrapolated.
+FAR = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Recosted:
+    """Engine time under both schedules and both costs, seconds.
+
+    Parameters
+    ----------
+    simulated, measured : float
+        Busy time of all engines in each run, as recorded.
+    simulated_at_measured_cost, measured_at_simulated_cost : float
+        The one run's steps at the other run's prices.
+    extrapolated_simulated, extrapolated_measured : float
+        Share of that time in steps that the other run has nothing similar to (`FAR`).
+    """
+
+    simulated: float
+    measured: float
+    simulated_at_measured_cost: float
+    measured_at_simulated_cost: float
+    extrapolated_simulated: float
+    extrapolated_measured: float
+
+    def table(self) -> pd.DataFrame:
+        """Both ways of dividing the difference: `way`, `schedule`, `cost` and `difference` (their sum), seconds."""
+        difference = self.simulated - self.measured
+        rows = [
+            ("simulated schedule at measured cost", self.simulated_at_measured_cost - self.measured),
+            ("measured schedule at simulated cost", self.simulated - self.measured_at_simulated_cost),
+        ]
+        return pd.DataFrame(
+            [(way, schedule, difference - schedule, difference) for way, schedule in rows],
+            columns=["way", "schedule", "cost", "difference"],
+        )
+
+
+def step_times(steps: pd.DataFrame) -> pd.DataFrame:
+    """Mean duration of the steps of each row, with what they are compared by.
+
+    Parameters
+    ----------
+    steps : pandas.DataFrame
+        Columns `traces.records.STEP_COLUMNS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `engine`, `started_at`, `count`, `FEATURES` and `step_time` in seconds; rows that ran nothing are left out.
+
+    Notes
+    -----
+    With two steps in flight a step is opened before the one before it is done; its time counts from that one's end, so
+    that the times of an engine's steps add up to the time it is busy.
+    """
+    ran = steps[(steps["num_decodes"] > 0) | (steps["num_prefill_tokens"] > 0)]
+    ran = ran.sort_values(["engine", "started_at"], kind="stable")
+    busy_until = ran.groupby("engine")["finished_at"].cummax().groupby(ran["engine"]).shift()
+    started = ran["started_at"].where(~(busy_until > ran["started_at"]), busy_until)
+    context = ran["num_context_tokens"] + ran["num_decodes"] * (ran["count"] - 1) / 2
+    frame = ran[["engine", "started_at", "count", *FEATURES]].assign(num_context_tokens=context.astype(float))
+    return frame.assign(step_time=(ran["finished_at"] - started).clip(lower=0.0) / ran["count"]).reset_index(drop=True)
+
+
+def price(steps: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """What steps would have taken in the other run.
+
+    Parameters
+    ----------
+    steps, reference : pandas.DataFrame
+        Results of `step_times`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows as `steps`: `price` in seconds a step, and `distance`, how much of a price the nearest neighbour's
+        correction is.
+    """
+    known = reference.iloc[:: 1 + len(reference) // MAX_REFERENCE]
+    features, known_features = (frame[list(FEATURES)].to_numpy(float) for frame in (steps, known))
+    design = np.column_stack([known_features, np.ones(len(known))])
+    # Counts and tokens have scales of their own; without this the small coefficients are lost in rounding.
+    size = np.maximum(np.abs(design).max(axis=0), 1.0)
+    weights = (nnls(design / size, known["step_time"].to_numpy(float))[0] / size)[:-1]
+    seconds = np.maximum(weights, 1e-12)  # a feature without influence on time still tells steps apart
+    tree = cKDTree(known_features * seconds)
+    num_neighbours = min(NUM_NEIGHBOURS, len(known))
+    _, nearest = tree.query(features * seconds, k=list(range(1, num_neighbours + 1)))
+    correction = (features[:, None, :] - known_features[nearest]) @ weights
+    times = known["step_time"].to_numpy(float)[nearest]
+    priced = np.maximum((times + correction).mean(axis=1), 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.abs(features[:, None, :] - known_features[nearest][:, :1]) @ seconds
+        share = distance[:, 0] / priced
+    return pd.DataFrame({"price": priced, "distance": share}, index=steps.index)
+
+
+def recost(simulated: pd.DataFrame, measured: pd.DataFrame) -> Recosted | None:
+    """Engine time of both schedules at both costs; None where a run recorded no steps.
+
+    Parameters
+    ----------
+    simulated, measured : pandas.DataFrame
+        Columns `traces.records.STEP_COLUMNS`.
+    """
+    times = [step_times(simulated), step_times(measured)]
+    if times[0].empty or times[1].empty:
+        return None
+    totals, priced, far = [], [], []
+    for own, other in (times, times[::-1]):
+        found = price(own, other)
+        seconds = found["price"] * own["count"]
+        totals.append(float((own["step_time"] * own["count"]).sum()))
+        priced.append(float(seconds.sum()))
+        far.append(float(seconds[found["distance"] > FAR].sum()) / max(priced[-1], 1e-12))
+    return Recosted(totals[0], totals[1], priced[0], priced[1], far[0], far[1])
