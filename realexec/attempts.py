@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -40,10 +41,12 @@ class Fault:
     ----------
     at : float, seconds from the start of the run
     kind : str
-        "engine lost", "call failed", "run stopped".
+        "engine lost", "call failed" (by itself, not with its engine) or "run stopped".
     reason : str
     engine : int, optional
     app, call : str, optional
+    num_moved : int, optional
+        Calls of a lost engine that went back to the ready queue; the others failed with it.
     """
 
     at: float
@@ -52,6 +55,7 @@ class Fault:
     engine: int | None = None
     app: str | None = None
     call: str | None = None
+    num_moved: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,8 @@ class FaultHandling:
 
 @dataclass(slots=True)
 class RunNotes:
-    """Everything the driver wrote down: the last attempt of each call by its index, and the faults."""
+    """Everything the driver wrote down: the last attempt of each call by its index, faults, calls finished by engine."""
 
     attempts: dict[int, Attempt] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    num_finished: Counter[int] = field(default_factory=Counter)

@@ -1,8 +1,8 @@
-"""What travels with a request so that a policy inside the engine sees the call: plain values, flat, one per field.
+"""What travels with a request so that a policy inside the engine sees the call: strings and numbers, flat.
 
-They go as vLLM's `SamplingParams.extra_args`, over HTTP as `vllm_xargs`, which takes strings, numbers and lists of
-these; a value of None is left out. Everything is as of the dispatch: inside the engine `num_siblings_outstanding` no
-longer counts down.
+They go as vLLM's `SamplingParams.extra_args`, over HTTP as `vllm_xargs`, which takes nothing else; a value of None is
+left out, and tuples are JSON. Everything is as of the dispatch: inside the engine `num_siblings_outstanding` no longer
+counts down.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
+
+import msgspec
 
 from policies.interface import CallView, OracleView, PolicyError
 
@@ -26,9 +28,10 @@ class CallMetadata:
     app_id, call_id, stage : str
     app_arrived_at, ready_at, submitted_at : float, seconds from the start of the run
     priority, depth, num_prompt_tokens, num_siblings_outstanding, num_descendants, critical_path_calls : int
-    prompt_segment_names, prompt_segment_tokens : tuple
-        `CallView.prompt_segments`, in two columns.
-    predicted_output_tokens, deadline_at : optional
+    group : tuple of str
+    prompt_segments : tuple of (str, int)
+    predicted_output_tokens : int, optional
+    deadline_at, earliest_deadline_at : float, optional, seconds from the start of the run
     """
 
     run_started_at: float
@@ -44,42 +47,38 @@ class CallMetadata:
     num_siblings_outstanding: int
     num_descendants: int
     critical_path_calls: int
-    prompt_segment_names: tuple[str, ...] = ()
-    prompt_segment_tokens: tuple[int, ...] = ()
+    group: tuple[str, ...]
+    prompt_segments: tuple[tuple[str, int], ...]
     predicted_output_tokens: int | None = None
     deadline_at: float | None = None
-
-    @property
-    def prompt_segments(self) -> tuple[tuple[str, int], ...]:
-        return tuple(zip(self.prompt_segment_names, self.prompt_segment_tokens, strict=True))
+    earliest_deadline_at: float | None = None
 
     @property
     def oracle(self) -> OracleView:
         raise PolicyError(f"call {self.app_id}/{self.call_id}: oracle is not known to a real engine")
 
 
-#: Fields that are sent as they are.
-_COPIED = tuple(
-    each.name
-    for each in fields(CallMetadata)
-    if each.name not in ("run_started_at", "prompt_segment_names", "prompt_segment_tokens")
-)
+#: Fields that are sent as JSON, with their types.
+_AS_JSON: Mapping[str, Any] = {"group": tuple[str, ...], "prompt_segments": tuple[tuple[str, int], ...]}
+_COPIED = tuple(each.name for each in fields(CallMetadata) if each.name not in ("run_started_at", *_AS_JSON))
 _REQUIRED = tuple(each.name for each in fields(CallMetadata) if each.default is MISSING)
 
 
-def to_extra_args(call: CallView, run_started_at: float) -> dict[str, Any]:
-    """Metadata of a call as an engine's request carries it; None is left out.
+def to_extra_args(call: CallView, run_started_at: float) -> dict[str, str | int | float]:
+    """Metadata of a call as an engine's request carries it.
 
     Parameters
     ----------
     call : CallView
     run_started_at : float, seconds of `time.monotonic()`
     """
-    segments = call.prompt_segments
-    args: dict[str, Any] = {name: value for name in _COPIED if (value := getattr(call, name)) is not None}
-    args["run_started_at"] = run_started_at
-    args["prompt_segment_names"] = [name for name, _ in segments]
-    args["prompt_segment_tokens"] = [tokens for _, tokens in segments]
+    args: dict[str, str | int | float] = {"run_started_at": run_started_at}
+    for name in _COPIED:
+        value = getattr(call, name)
+        if value is not None:
+            args[name] = value
+    for name in _AS_JSON:
+        args[name] = msgspec.json.encode(getattr(call, name)).decode()
     return args
 
 
@@ -96,6 +95,6 @@ def from_extra_args(args: Mapping[str, Any] | None) -> CallMetadata:
         if name not in given:
             raise ValueError(f"extra_args: {name!r} is missing, so the request did not come from Dovetail's driver")
     values = {each.name: given[each.name] for each in fields(CallMetadata) if each.name in given}
-    for name in ("prompt_segment_names", "prompt_segment_tokens"):
-        values[name] = tuple(values.get(name, ()))
+    for name, kind in _AS_JSON.items():
+        values[name] = msgspec.json.decode(values[name], type=kind)
     return CallMetadata(**values)

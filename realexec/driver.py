@@ -61,7 +61,6 @@ class Driver:
         self._on_progress = on_progress
         self._in_flight: list[set[Attempt]] = [set() for _ in backends]
         self._active_at = [0.0 for _ in backends]  # when the driver last saw an engine do something, or sent it work
-        self._lost: set[int] = set()
         self._arrivals = iter(sorted(coordinator.applications, key=lambda app: app.arrived_at))
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,7 +92,7 @@ class Driver:
             await self._drain()
 
     def stop(self, reason: str = INTERRUPTED) -> None:
-        """End the run now: `run` returns, and calls that have not ended get this status."""
+        """End a run that is under way: `run` returns, and calls that have not ended get this status."""
         if not self._over.done():
             self.notes.faults.append(Fault(self._clock(), "run stopped", reason))
             self._end_run(reason)
@@ -134,6 +133,7 @@ class Driver:
             self._check_whether_over()
         except Exception as error:
             if not self._over.done():
+                self.notes.faults.append(Fault(self._now, "run stopped", str(error)))
                 self._over.set_exception(error)
 
     def _carry_out(self, actions: Actions) -> None:
@@ -253,10 +253,11 @@ class Driver:
 
     def _engine_lost(self, engine_id: int, reason: str, now: float) -> Actions:
         stranded, self._in_flight[engine_id] = self._in_flight[engine_id], set()
-        self._lost.add(engine_id)
-        self.notes.faults.append(Fault(now, "engine lost", reason, engine=engine_id))
         why = f"failed: engine {engine_id} lost: {reason}"
         failing = {attempt.call.index: why for attempt in stranded if self._is_given_up(attempt)}
+        self.notes.faults.append(
+            Fault(now, "engine lost", reason, engine=engine_id, num_moved=len(stranded) - len(failing))
+        )
         _cancel(stranded)
         return self._progressed(self._coordinator.engine_lost(engine_id, now, failing))
 

@@ -13,6 +13,7 @@ from realexec.assembly import calls_frame, steps_frame
 from realexec.attempts import FaultHandling
 from realexec.driver import Driver
 from realexec.interface import EngineBackend, EngineFailure, EngineInfo
+from realexec.progress import RunInProgress
 from realexec.requests import RequestMaker
 from realexec.token_ids import TokenIds
 from traces.fit import check_fit
@@ -56,7 +57,7 @@ async def measure(
     policy: Policy,
     cluster: RealCluster,
     gateway: Gateway = Gateway(),
-    on_progress: Callable[[int], None] | None = None,
+    on_start: Callable[[RunInProgress], None] | None = None,
 ) -> RunRecords:
     """Run a workload on real engines; they are started first and always stopped.
 
@@ -68,8 +69,8 @@ async def measure(
         Fresh.
     cluster : RealCluster
     gateway : Gateway
-    on_progress : callable, optional
-        Told the number of calls that have ended, whenever it changes.
+    on_start : callable, optional
+        Given the run to look at, once its engines are up.
 
     Returns
     -------
@@ -91,17 +92,20 @@ async def measure(
         for engine_id, info in enumerate(infos):
             check_fit(workload, info, source=f"workload {workload.name!r}, engine {engine_id}")
         coordinator = gateway.coordinator(workload, policy, infos)
-        ordered = any(info.settings.get("scheduling_policy") == "priority" for info in infos)
+        # An endpoint that does not tell how it orders its queue gets labels too: vLLM ignores them under "fcfs".
+        ordered = any(info.settings.get("scheduling_policy") != "fcfs" for info in infos)
         requests = RequestMaker(coordinator.applications, cluster.token_ids, ordered=ordered)
-        driver = Driver(coordinator, cluster.backends, requests, cluster.handling, on_progress)
-        error = await _drive(driver)
+        driver = Driver(coordinator, cluster.backends, requests, cluster.handling)
+        if on_start is not None:
+            on_start(RunInProgress(coordinator, driver.notes, cluster.backends, infos))
+        await _drive(driver)
     finally:
         await _stop(cluster.backends)
     records = [backend.records() for backend in cluster.backends]
     manifest |= {
         "backend": "real",
-        "complete": error is None and not coordinator.failures,
-        "error": error,
+        "complete": not coordinator.failures,
+        "error": next((fault.reason for fault in driver.notes.faults if fault.kind == "run stopped"), None),
         "policy": {"class": f"{type(policy).__module__}:{type(policy).__qualname__}"},
         "faults": [asdict(fault) for fault in driver.notes.faults],
         "fault_handling": asdict(cluster.handling),
@@ -119,30 +123,32 @@ async def measure(
 
 
 async def _start(backends: Sequence[EngineBackend]) -> list[EngineInfo]:
-    """Start all engines side by side; the first that fails, by id, fails all, once each has made up its mind."""
-    results = await asyncio.gather(*(backend.start() for backend in backends), return_exceptions=True)
-    infos = []
-    for engine_id, result in enumerate(results):
-        if isinstance(result, EngineFailure):
-            raise EngineFailure(f"engine {engine_id} did not start: {result}") from None
-        if isinstance(result, BaseException):
-            raise result
-        infos.append(result)
-    return infos
+    """Start all engines side by side; the first failure cancels the other starts."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            starts = [group.create_task(_start_one(backend)) for backend in backends]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [start.result() for start in starts]
 
 
-async def _drive(driver: Driver) -> str | None:
-    """Run to the end; what went wrong with the run as a whole, or None."""
+async def _start_one(backend: EngineBackend) -> EngineInfo:
+    try:
+        return await backend.start()
+    except EngineFailure as error:
+        raise EngineFailure(f"engine {backend.engine_id} did not start: {error}") from error
+
+
+async def _drive(driver: Driver) -> None:
+    """Run to the end. What stopped the run as a whole is in the driver's notes."""
     try:
         await driver.run()
-    except PolicyError as error:
-        return str(error)
+    except PolicyError:
+        return
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
-        return "interrupted"
-    return None
 
 
 async def _stop(backends: Sequence[EngineBackend]) -> None:
@@ -157,14 +163,17 @@ async def _stop(backends: Sequence[EngineBackend]) -> None:
 
 def _described(infos: Sequence[EngineInfo]) -> dict[str, Any]:
     """Engines as the manifest shows them: settings as the engines resolved them, once where all agree."""
-    settings = [_settings(info) for info in infos]
-    equal = all(each == settings[0] for each in settings)
     return {
         "num_engines": len(infos),
-        "engine_settings": settings[0] if equal else settings,
+        "engine_settings": _once([_settings(info) for info in infos]),
         "devices": [info.device for info in infos],
-        "engine_versions": dict(infos[0].versions),
+        "engine_versions": _once([dict(info.versions) for info in infos]),
     }
+
+
+def _once(values: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """The value that all engines share, else all of them, by engine."""
+    return values[0] if all(value == values[0] for value in values) else values
 
 
 def _settings(info: EngineInfo) -> dict[str, Any]:
