@@ -40,8 +40,6 @@ class Driver:
         Started; number `i` has id `i`.
     requests : RequestMaker
     handling : FaultHandling
-    on_progress : callable, optional
-        Told the number of calls that have ended, whenever it changes.
     """
 
     def __init__(
@@ -50,7 +48,6 @@ class Driver:
         backends: Sequence[EngineBackend],
         requests: RequestMaker,
         handling: FaultHandling = FaultHandling(),
-        on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self.notes = RunNotes()
         self.started_at = 0.0
@@ -58,7 +55,6 @@ class Driver:
         self._backends = list(backends)
         self._requests = requests
         self._handling = handling
-        self._on_progress = on_progress
         self._in_flight: list[set[Attempt]] = [set() for _ in backends]
         self._active_at = [0.0 for _ in backends]  # when the driver last saw an engine do something, or sent it work
         self._arrivals = iter(sorted(coordinator.applications, key=lambda app: app.arrived_at))
@@ -230,7 +226,8 @@ class Driver:
         if attempt.first_token_at is None:  # the engine showed its answer all at once
             attempt.first_token_at = now
         self._requests.keep_output(attempt.call, completion.output_token_ids)
-        return self._progressed(self._coordinator.call_finished(attempt.call, now))
+        self.notes.num_finished[attempt.engine_id] += 1
+        return self._coordinator.call_finished(attempt.call, now)
 
     def _call_failed(self, attempt: Attempt, reason: str, now: float) -> Actions:
         call = attempt.call
@@ -238,16 +235,11 @@ class Driver:
         self.notes.faults.append(
             Fault(now, "call failed", reason, engine=attempt.engine_id, app=call.app_id, call=call.call_id)
         )
-        return self._progressed(self._coordinator.call_failed(call, now, f"failed: {reason}"))
+        return self._coordinator.call_failed(call, now, f"failed: {reason}")
 
     def _leave(self, attempt: Attempt) -> None:
         self._in_flight[attempt.engine_id].discard(attempt)
         self._active_at[attempt.engine_id] = time.monotonic()
-
-    def _progressed(self, actions: Actions) -> Actions:
-        if self._on_progress is not None:
-            self._on_progress(self._coordinator.num_ended)
-        return actions
 
     # -- faults -------------------------------------------------------------------------------------------------------
 
@@ -259,7 +251,7 @@ class Driver:
             Fault(now, "engine lost", reason, engine=engine_id, num_moved=len(stranded) - len(failing))
         )
         _cancel(stranded)
-        return self._progressed(self._coordinator.engine_lost(engine_id, now, failing))
+        return self._coordinator.engine_lost(engine_id, now, failing)
 
     def _is_given_up(self, attempt: Attempt) -> bool:
         has_started = attempt.first_token_at is not None
