@@ -99,7 +99,7 @@ class FaultHandling:
 
 @dataclass(slots=True)
 class RunNotes:
-    """Everything the driver wrote down: the last attempt of each call by index, faults, calls finished at each engine."""
+    """What the driver wrote down: the last attempt of each call by index, faults, calls finished at each engine."""
 
     attempts: dict[int, Attempt] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
