@@ -129,7 +129,8 @@ class Driver:
             self._check_whether_over()
         except Exception as error:
             if not self._over.done():
-                self.notes.faults.append(Fault(self._now, "run stopped", str(error)))
+                reason = str(error) if isinstance(error, PolicyError) else f"{type(error).__name__}: {error}"
+                self.notes.faults.append(Fault(self._now, "run stopped", reason))
                 self._over.set_exception(error)
 
     def _carry_out(self, actions: Actions) -> None:

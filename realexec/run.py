@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -98,7 +99,7 @@ async def measure(
         driver = Driver(coordinator, cluster.backends, requests, cluster.handling)
         if on_start is not None:
             on_start(RunInProgress(coordinator, driver.notes, cluster.backends, infos))
-        await _drive(driver)
+        defect = await _drive(driver)
     finally:
         await _stop(cluster.backends)
     records = [backend.records() for backend in cluster.backends]
@@ -107,6 +108,7 @@ async def measure(
         "complete": not coordinator.failures,
         "error": next((fault.reason for fault in driver.notes.faults if fault.kind == "run stopped"), None),
         "policy": {"class": f"{type(policy).__module__}:{type(policy).__qualname__}"},
+        "traceback": defect,
         "faults": [asdict(fault) for fault in driver.notes.faults],
         "fault_handling": asdict(cluster.handling),
         "token_ids": asdict(cluster.token_ids),
@@ -139,16 +141,22 @@ async def _start_one(backend: EngineBackend) -> EngineInfo:
         raise EngineFailure(f"engine {backend.engine_id} did not start: {error}") from error
 
 
-async def _drive(driver: Driver) -> None:
-    """Run to the end. What stopped the run as a whole is in the driver's notes."""
+async def _drive(driver: Driver) -> str | None:
+    """Run to the end. What stopped the run as a whole is in the driver's notes; of a defect, the traceback is returned.
+
+    Whatever it was, what the engines have done by then is not to be lost.
+    """
     try:
         await driver.run()
     except PolicyError:
-        return
+        return None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()
+    except Exception:
+        return traceback.format_exc()
+    return None
 
 
 async def _stop(backends: Sequence[EngineBackend]) -> None:
