@@ -70,6 +70,14 @@ gateway_options = together(
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of network and policy."),
 )
 
+order_option = click.option(
+    "--order",
+    type=click.Choice(["gateway", "engine"]),
+    default="gateway",
+    show_default=True,
+    help="Where the policy's order holds: among calls not yet at an engine, or in the engine's own queue, too.",
+)
+
 #: Limits of an engine: fields of `sim.settings.EngineSettings`, where they are checked.
 limit_options = together(
     click.option("--num-blocks", type=int, help="KV blocks of an engine (vLLM: --num-gpu-blocks-override)."),
