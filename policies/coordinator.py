@@ -211,7 +211,7 @@ class Coordinator:
             if call.index in failing:
                 self._fail(call, now, failing[call.index])
             else:
-                self._return(call)
+                self._return(call, now)
         actions = Actions([], [])
         if self._offered:
             self._dispatch_ready(now, actions)
@@ -254,7 +254,9 @@ class Coordinator:
         self.failures[call.index] = reason
         call.application.call_done(call)
 
-    def _return(self, call: CallState) -> None:
+    def _return(self, call: CallState, now: float) -> None:
+        if self._observes:
+            self._observe(EventKind.CALL_RETURNED, call, now)
         call.status = CallStatus.SUBMITTED
         call.engine_id = -1
         call.dispatched_at = -1.0

@@ -158,7 +158,8 @@ class EventKind(Enum):
     FIRST_TOKEN = "first_token"
     CALL_FINISHED = "call_finished"
     CALL_FAILED = "call_failed"
-    ENGINE_LOST = "engine_lost"  # its calls that did not fail are in the ready queue again
+    ENGINE_LOST = "engine_lost"  # followed by one CALL_RETURNED or CALL_FAILED for each of its calls
+    CALL_RETURNED = "call_returned"  # in the ready queue again
 
 
 @dataclass(frozen=True, slots=True)
