@@ -14,6 +14,7 @@ COMPILED = [
     "policies/decisions.py",
     "policies/engines.py",
     "sim/alarm.py",
+    "sim/clock.py",
     "sim/cluster.py",
     "sim/decode_set.py",
     "sim/engine.py",

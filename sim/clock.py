@@ -2,7 +2,7 @@
 
 SimPy schedules relative delays, so `now + (at - now)` may miss `at` by a rounding error. Engines compute the instants
 of their own step boundaries; scheduling those exactly keeps the order of events independent of how an instant was
-reached. Generator processes (`clock.process(...)`) work as in any SimPy environment.
+reached. Processes and events of SimPy go into the same queue (`clock.environment.process(...)`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,20 @@ CLIENT_ORDER = 1
 ENGINE_ORDER = 2
 
 
-class Clock(simpy.Environment):
-    """SimPy environment in float seconds with alarms at absolute instants."""
+class Clock:
+    """Time in float seconds: alarms at absolute instants in the event queue of a SimPy environment.
+
+    Holds an environment rather than being one, because a class derived from an ordinary one cannot be compiled.
+    """
+
+    def __init__(self) -> None:
+        self.environment = simpy.Environment()
+        self._queue: list[Any] = self.environment._queue
+
+    @property
+    def now(self) -> float:
+        """The present instant, in seconds."""
+        return float(self.environment._now)
 
     def call_at(self, at: float, callback: Callable[[Alarm], None], order: int = CLIENT_ORDER) -> Alarm:
         """Call `callback(alarm)` at the instant `at`; among equal instants, lower `order` first, then first made.
@@ -31,23 +43,36 @@ class Clock(simpy.Environment):
         ValueError
             When `at` lies in the past.
         """
-        if at < self._now:
-            raise ValueError(f"at={at} must not be before now={self._now}")
+        environment = self.environment
+        if at < environment._now:
+            raise ValueError(f"at={at} must not be before now={environment._now}")
         alarm = Alarm(at, callback)
-        queue: list[Any] = self._queue
-        heappush(queue, (at, order, next(self._eid), alarm))
+        heappush(self._queue, (at, order, next(environment._eid), alarm))
         return alarm
 
-    def run(self, until: Any = None) -> Any:
+    def advance(self, at: float) -> bool:
+        """Move to the instant `at`, not before now, unless anything else is due by then; returns whether it moved.
+
+        Spares the caller an alarm that would be the next to ring. It must be done with the present instant.
+        """
+        if self._queue and self._queue[0][0] <= at:
+            return False
+        self.environment._now = at
+        return True
+
+    def run(self, until: float | None = None) -> None:
         """As `simpy.Environment.run`; without `until`, in a tighter loop that does the same."""
+        environment, queue = self.environment, self._queue
         if until is not None:
-            return super().run(until)
-        queue: list[Any] = self._queue
+            environment.run(until)
+            return
         while queue:
-            self._now, _, _, event = heappop(queue)
+            environment._now, _, _, event = heappop(queue)
+            if isinstance(event, Alarm):
+                event.ring()
+                continue
             callbacks, event.callbacks = event.callbacks, None
             for callback in callbacks:
                 callback(event)
             if not event._ok and not hasattr(event, "_defused"):
                 raise event._value
-        return None

@@ -18,6 +18,9 @@ from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request
 
+#: Finished calls between two reports of progress.
+PROGRESS_INTERVAL = 5000
+
 
 class SimulatedEngine(Protocol):
     """What the cluster needs of an engine, whatever it imitates."""
@@ -53,6 +56,7 @@ class Cluster:
         self._calls = CallLog()
         self._arrivals = iter(sorted(coordinator.applications, key=lambda app: app.arrived_at))
         self._next_application: ApplicationState | None = None
+        self._on_progress: Callable[[int], None] | None = None
 
     def run(self, on_progress: Callable[[int], None] | None = None) -> None:
         """Run until every call is done.
@@ -67,12 +71,10 @@ class Cluster:
         BackendError
             When calls are left that nothing will ever dispatch, because the policy holds them.
         """
+        self._on_progress = on_progress
         with collection_paused():
             self._await_application()
-            if on_progress is None:
-                self._clock.run()
-            else:
-                self._run_reporting(on_progress)
+            self._clock.run()
         if len(self._calls) < len(self._coordinator.calls):
             stuck = next(call for call in self._coordinator.calls if call.status is CallStatus.SUBMITTED)
             raise BackendError(
@@ -80,21 +82,16 @@ class Cluster:
                 f"{stuck.app_id}/{stuck.call_id} and nothing is left to happen"
             )
 
-    def _run_reporting(self, on_progress: Callable[[int], None]) -> None:
-        clock = self._clock
-        while clock.peek() != float("inf"):
-            for _ in range(20_000):
-                if clock.peek() == float("inf"):
-                    break
-                clock.step()
-            on_progress(len(self._calls))
-
     # -- from the client ----------------------------------------------------------------------------------------------
 
     def _await_application(self) -> None:
-        self._next_application = application = next(self._arrivals, None)
-        if application is not None:
-            self._clock.call_at(application.arrived_at, self._application_arrived)
+        """Let applications arrive up to the first before which something else is due."""
+        for application in self._arrivals:
+            if not self._clock.advance(application.arrived_at):
+                self._next_application = application
+                self._clock.call_at(application.arrived_at, self._application_arrived)
+                break
+            self._carry_out(self._coordinator.application_arrived(application, application.arrived_at))
 
     def _application_arrived(self, alarm: Alarm) -> None:
         application = self._next_application
@@ -132,11 +129,15 @@ class Cluster:
 
     def request_finished(self, request: Request, at: float) -> None:
         """An engine is done with a request; its client hears of it at the instant `at`."""
-        self._calls.append(request, request.call, at)
-        if at > self._clock.now:
-            self._clock.call_at(at, partial(self._call_finished, request.call))
+        call: CallState = request.call
+        self._calls.append(request, call, at)
+        if self._on_progress is not None and len(self._calls) % PROGRESS_INTERVAL == 0:
+            self._on_progress(len(self._calls))
+        clock = self._clock
+        if at <= clock.now or clock.advance(at):
+            self._carry_out(self._coordinator.call_finished(call, at))
         else:
-            self._carry_out(self._coordinator.call_finished(request.call, at))
+            clock.call_at(at, partial(self._call_finished, call))
 
     def _call_finished(self, call: CallState, alarm: Alarm) -> None:
         self._carry_out(self._coordinator.call_finished(call, alarm.at))

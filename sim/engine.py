@@ -57,7 +57,10 @@ class EngineListener(Protocol):
     """Who is told when a request is done."""
 
     def request_finished(self, request: Request, at: float) -> None:
-        """The last token reaches the client at the instant `at`."""
+        """The last token reaches the client at the instant `at`.
+
+        The last thing an engine does at a boundary: the listener may move the clock on to `at`.
+        """
 
 
 FirstTokenHook = Callable[[Request, float], None]
@@ -100,6 +103,7 @@ class Engine:
         self._clock = clock
         self._listener = listener
         self._delays = delays
+        self._reply_delay = delays.reply
         self._skip = skip
         self._on_first_token = on_first_token
         self._max_num_tokens = min(settings.max_model_len, settings.num_usable_blocks * settings.block_size + 1)
@@ -162,8 +166,9 @@ class Engine:
         self._alarm = None
         self._visiting = True
         step = self._alarm_step
+        finished: list[Request] = []
         while True:
-            self._visit(step, at)
+            self._visit(step, at, finished)
             if self._idle:
                 if self._inbox:
                     self._wake_at(max(self._inbox[0].arrived_at, at))
@@ -174,15 +179,21 @@ class Engine:
                 self._set_alarm(step, end)
                 break
         self._visiting = False
+        for request in finished:
+            self._listener.request_finished(request, at + self._reply_delay)
 
-    def _visit(self, step: int, at: float) -> None:
-        """Take the output of steps up to `step`, read arrivals, plan `step + depth` unless it can only decode."""
+    def _visit(self, step: int, at: float, finished: list[Request]) -> None:
+        """Take the output of steps up to `step`, read arrivals, plan `step + depth` unless it can only decode.
+
+        Requests whose last token is out are added to `finished`.
+        """
         scheduler = self.scheduler
         if scheduler.step < step + self._depth - 1:
             self._plan_skipped(step + self._depth - 1)
         self._past = step
         last_tokens = scheduler.last_tokens
-        finished = self._collect_finished(step) if last_tokens and last_tokens[0][0] <= step else None
+        if last_tokens and last_tokens[0][0] <= step:
+            finished += self._collect_finished(step)
         if self._inbox:
             self._read_inbox(at)
         if not scheduler.running and not len(scheduler.waiting):
@@ -191,10 +202,6 @@ class Engine:
             self._start_pipeline(at)
         elif len(scheduler.waiting) or not self._skip or not scheduler.only_decodes():
             self._plan(at)
-        if finished:
-            reply_at = at + self._delays.reply
-            for request in finished:
-                self._listener.request_finished(request, reply_at)
 
     def _collect_finished(self, step: int) -> list[Request]:
         """Requests whose last token is out, in the order in which the step ran them; their memory is free again."""
@@ -291,7 +298,7 @@ class Engine:
                 request.scheduled_at = at
         for request in batch.completed:
             if request.first_token_at < 0.0:
-                request.first_token_at = end + self._delays.reply
+                request.first_token_at = end + self._reply_delay
                 if self._on_first_token is not None:
                     self._on_first_token(request, request.first_token_at)
 

@@ -91,18 +91,25 @@ class ReferenceEngine:
         at = alarm.at
         self._has_alarm = False
         self._visiting = True
-        next_at = self._visit(at)
+        finished: list[Request] = []
+        next_at = self._visit(at, finished)
         while next_at is not None and next_at <= at:
-            next_at = self._visit(at)
+            next_at = self._visit(at, finished)
         self._visiting = False
         if next_at is not None:
             self._set_alarm(next_at)
         elif self._inbox:
             self._set_alarm(max(self._inbox[0].arrived_at, at))
+        for request in finished:
+            self._listener.request_finished(request, at + self._delays.reply)
 
-    def _visit(self, at: float) -> float | None:
-        """Take the output of the oldest step, read arrivals, plan a step; returns the next boundary, if any."""
-        finished = self._scheduler.complete(self._in_flight.popleft()[0]) if len(self._in_flight) == self._depth else []
+    def _visit(self, at: float, finished: list[Request]) -> float | None:
+        """Take the output of the oldest step, read arrivals, plan a step; returns the next boundary, if any.
+
+        Requests whose last token is out are added to `finished`.
+        """
+        if len(self._in_flight) == self._depth:
+            finished += self._scheduler.complete(self._in_flight.popleft()[0])
         self._read_inbox(at)
         next_at = None
         if not self._scheduler.has_unfinished:
@@ -112,8 +119,6 @@ class ReferenceEngine:
         else:
             self._plan(at)
             next_at = self._in_flight[0][1]
-        for request in finished:
-            self._listener.request_finished(request, at + self._delays.reply)
         return next_at
 
     def _read_inbox(self, at: float) -> None:

@@ -54,10 +54,10 @@ def test_processes_run_beside_alarms():
     clock, seen = Clock(), []
 
     def sleeper():
-        yield clock.timeout(1.5)
+        yield clock.environment.timeout(1.5)
         seen.append(clock.now)
 
-    clock.process(sleeper())
+    clock.environment.process(sleeper())
     clock.call_at(1.0, lambda _: seen.append(clock.now))
     clock.run()
     assert seen == [1.0, 1.5]
@@ -76,9 +76,25 @@ def test_an_error_in_a_process_is_not_swallowed():
     clock = Clock()
 
     def faulty():
-        yield clock.timeout(1.0)
+        yield clock.environment.timeout(1.0)
         raise KeyError("lost")
 
-    clock.process(faulty())
+    clock.environment.process(faulty())
     with pytest.raises(KeyError, match="lost"):
         clock.run()
+
+
+def test_the_clock_advances_only_when_nothing_else_is_due_by_then():
+    clock, moved = Clock(), []
+    clock.call_at(1.0, lambda _: moved.extend((clock.advance(1.5), clock.now, clock.advance(2.0), clock.now)))
+    clock.call_at(2.0, lambda _: None)
+    clock.run()
+    assert moved == [True, 1.5, False, 1.5]
+
+
+def test_alarms_ring_in_an_environment_that_simpy_runs():
+    clock, rung = Clock(), []
+    clock.call_at(1.0, lambda _: rung.append(clock.now))
+    clock.call_at(2.0, lambda _: rung.append(clock.now)).cancel()
+    clock.environment.run()
+    assert rung == [1.0]
