@@ -147,6 +147,7 @@ def test_observing_policies_hear_of_failures(gateway):
     assert heard[2:] == [
         (EventKind.CALL_DISPATCHED, "a", 0),
         (EventKind.ENGINE_LOST, None, 0),
+        (EventKind.CALL_RETURNED, "a", 0),
         (EventKind.CALL_DISPATCHED, "a", 1),
         (EventKind.CALL_FAILED, "a", 1),
         (EventKind.CALL_FAILED, "b", None),
