@@ -11,10 +11,12 @@ import sys
 
 import click
 
+from dovetail.compare import compare
 from dovetail.demo import demo
 from dovetail.lockstep import lockstep
 from dovetail.predict import predict
 from dovetail.profiles import profiles
+from dovetail.report import report
 from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
 from dovetail.workload import workload
@@ -29,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (simulate, predict, workload, profiles, reproduce, lockstep, demo):
+for command in (simulate, compare, report, predict, workload, profiles, reproduce, lockstep, demo):
     cli.add_command(command)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from analysis import metrics
 from analysis.comparison.intervals import QUANTILES, Resampling, resampled_means, resampled_quantiles, resampling
 from analysis.comparison.matching import Matched
+from analysis.stages import largest_stages
 from analysis.summary import ALL_STAGES
 
 #: Metrics of a call, in the order of tables.
@@ -64,13 +65,12 @@ def error_table(matched: Matched, split: pd.DataFrame, rng: np.random.Generator)
     if len(split):
         alone = resampling(np.arange(len(split)), rng)
         rows += _rows(split["jct_simulated"] / 1e9, split["jct_measured"] / 1e9, alone, ALL_STAGES, "jct")
-    sizes = seconds["stage"].value_counts()
-    for stage in [each for each in seconds["stage"].unique() if each in set(sizes.index[:MAX_STAGES])]:
-        if len(sizes) > 1:
-            own = (seconds["stage"] == stage).to_numpy()
-            part, drawn = seconds[own], resample.of(own)
-            for metric in CALL_ERRORS:
-                rows += _rows(part[f"{metric}_simulated"], part[f"{metric}_measured"], drawn, stage, metric)
+    stages = largest_stages(seconds["stage"], MAX_STAGES)
+    for stage in stages if len(stages) > 1 else ():  # the only stage has the rows of all calls
+        own = (seconds["stage"] == stage).to_numpy()
+        part, drawn = seconds[own], resample.of(own)
+        for metric in CALL_ERRORS:
+            rows += _rows(part[f"{metric}_simulated"], part[f"{metric}_measured"], drawn, stage, metric)
     return pd.DataFrame(rows, columns=["stage", "metric", *ERROR_COLUMNS, "absolute"])
 
 

@@ -98,13 +98,27 @@ def _not_measured(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> 
 
 def describe(manifest: Mapping[str, Any]) -> str:
     """What ran, in one line: workload, policy, hardware, model, engine version and seed, where the manifest says."""
+    return f"{_experiment(manifest)}; {_engines(manifest)}"
+
+
+def caption(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """The line under a picture of two runs; what they have in common is said once."""
+    label = "Virtual device" if is_virtual(measured) else "Measured"
+    if _experiment(simulated) != _experiment(measured):
+        return f"Simulated: {describe(simulated)}. {label}: {describe(measured)}."
+    return f"{_experiment(simulated)}. Simulated: {_engines(simulated)}. {label}: {_engines(measured)}."
+
+
+def _experiment(manifest: Mapping[str, Any]) -> str:
+    workload, seeds = manifest.get("workload", {}), manifest.get("seeds", {})
+    name = workload.get("name", "unnamed workload")
+    return f"{name}; policy {policy_of(manifest)}; seed {seeds.get('policy', seeds.get('network', 'not recorded'))}"
+
+
+def _engines(manifest: Mapping[str, Any]) -> str:
     settings = _engine_settings(manifest)
     blocks = f", {settings['num_blocks']} KV blocks" if "num_blocks" in settings else ""
-    return (
-        f"{manifest.get('workload', {}).get('name', 'unnamed workload')}; policy {policy_of(manifest)}; "
-        f"{manifest.get('num_engines', '?')} x {hardware(manifest)}{blocks}; "
-        f"seed {manifest.get('seeds', {}).get('policy', '?')}"
-    )
+    return f"{manifest.get('num_engines', 'unknown number')} x {hardware(manifest)}{blocks}"
 
 
 def policy_of(manifest: Mapping[str, Any]) -> str:
@@ -124,7 +138,8 @@ def hardware(manifest: Mapping[str, Any]) -> str:
     'profile h100-llama-13b'
     """
     if manifest.get("backend") == "sim":
-        known = ", ".join(str(value) for value in manifest.get("profile_of", {}).values())
+        measured_on = manifest.get("profile_of", {})
+        known = ", ".join(measured_on[name] for name in ("gpu", "model", "engine") if name in measured_on)
         return f"profile {manifest.get('profile')}{f' of {known}' if known else ''}"
     parts = [" and ".join(dict.fromkeys(manifest.get("devices", ("unnamed device",))))]
     parts += [PurePath(_engine_settings(manifest).get("model", "unnamed model")).name]  # vLLM's is a folder
@@ -137,11 +152,6 @@ def _engine_settings(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     settings = manifest.get("engine_settings", {})
     first: Mapping[str, Any] = settings[0] if isinstance(settings, list) else settings
     return first
-
-
-def caption(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
-    """The one line under a picture of two runs."""
-    return f"Simulated: {describe(simulated)}. Measured: {describe(measured)}."
 
 
 def _differs(name: str, left: Mapping[str, str], right: Mapping[str, str]) -> bool:

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from analysis.comparison.compare import Comparison
 from analysis.comparison.decisions import Situation
+from analysis.comparison.recost import Recosted
 from analysis.comparison.split import split_summary
 from analysis.tables import COUNT, MILLISECONDS, PERCENT, Unit, table
 
@@ -19,6 +20,9 @@ ERROR_NOTE = (
     "Error = simulated / measured - 1, with its 95% interval over resampled applications (one run each; repeats are "
     "needed for more). Absolute = mean over single calls or applications of the absolute error."
 )
+
+#: Engines whose load is named beside a decision.
+_MAX_ENGINES = 8
 
 #: Parts of a JCT in the words of tables and pictures.
 PART_LABELS = {
@@ -105,10 +109,13 @@ def situation(found: Situation | None) -> str:
     if found is None:
         return "no further decision"
     what = "held" if found.outcome == "hold" else f"to engine {found.engine}"
-    loads = ", ".join(
-        f"{each['engine']}: {each['num_calls']} calls, {each['num_tokens']:,} tokens" for each in found.engines
-    )
-    return f"{found.app}/{found.call} {what} at {found.at:.4f} s; {found.num_ready:,} ready; engines {loads}"
+    loads = [
+        f"engine {each['engine']} has {each['num_calls']:,} calls of {each['num_tokens']:,} tokens"
+        for each in found.engines[:_MAX_ENGINES]
+    ]
+    more = ", ..." if len(found.engines) > _MAX_ENGINES else ""
+    where = f"{found.app}/{found.call} {what} at {found.at:.4f} s"
+    return f"{where}; {found.num_ready:,} calls ready; {', '.join(loads)}{more}"
 
 
 def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Table]:
@@ -129,18 +136,18 @@ def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Tabl
                 comparison.recosted.table(),
                 RECOST_UNITS,
                 title="Difference in engine time, by schedule and cost of steps",
-                caption=_recost_note(comparison),
+                caption=recost_note(comparison.recosted),
             )
         )
     return tables
 
 
-def _recost_note(comparison: Comparison) -> str:
-    found = comparison.recosted
-    assert found is not None  # the caller asked
+def recost_note(found: Recosted) -> str:
+    """What stands under the table of schedule and cost: both engine times, and how much of the prices is a guess."""
+    shares = [f"{100 * share:.1f}%" for share in (found.extrapolated_simulated, found.extrapolated_measured)]
     return (
-        f"Engine time: simulated {found.simulated:,.3f} s, measured {found.measured:,.3f} s. In steps without a similar "
-        f"one in the other run: {100 * found.extrapolated_simulated:.1f}% and {100 * found.extrapolated_measured:.1f}%."
+        f"Engine time: simulated {found.simulated:,.3f} s, measured {found.measured:,.3f} s. "
+        f"In steps without a similar one in the other run: {shares[0]} and {shares[1]}."
     )
 
 

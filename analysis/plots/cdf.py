@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import metrics
 from analysis.plots import style
+from analysis.stages import largest_stages
 
 #: Most points of one line; longer samples are drawn at evenly spaced quantiles, which at this number looks the same.
 MAX_POINTS = 1000
@@ -40,7 +41,7 @@ def latency_cdf(
     runs : dict of policy name to pandas.DataFrame
         Call records, columns `traces.records.CALL_COLUMNS`.
     caption : str
-        Hardware, model, engine version, workload, policy and seed.
+        See `analysis.plots.style.add_caption`.
     shown : sequence of str
         Metrics of `analysis.metrics.CALL_METRICS`, one row of panels each.
     max_stages : int
@@ -56,7 +57,7 @@ def latency_cdf(
         When no run has a completed call.
     """
     measured = {policy: metrics.call_metrics(calls) for policy, calls in runs.items()}
-    stages, num_left_out = largest_stages(measured, max_stages)
+    stages, num_left_out = _panel_stages(measured, max_stages)
     with rc_context(style.SETTINGS):
         figure = style.new_figure(max(6.0, 2.7 * len(stages) + 0.6), 2.3 * len(shown) + 0.9)
         axes = figure.subplots(len(shown), len(stages), squeeze=False, sharey=True)
@@ -68,20 +69,18 @@ def latency_cdf(
                 ax.set_xlabel(f"{title} ({unit})")
             row[0].set_ylabel("share of calls")
         _stage_titles(axes[0], stages, measured, num_left_out)
-        handles, labels = axes[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), handlelength=3)
+        style.add_legend(figure, *axes[0][0].get_legend_handles_labels(), handlelength=3)
         style.add_caption(figure, caption)
     return figure
 
 
-def largest_stages(measured: Mapping[str, pd.DataFrame], max_stages: int) -> tuple[list[str], int]:
-    """Stages with the most calls, in order of first appearance, and how many stages are left out."""
+def _panel_stages(measured: Mapping[str, pd.DataFrame], max_stages: int) -> tuple[list[str], int]:
+    """Stages that get a panel, and how many are left out."""
     together = pd.concat(list(measured.values()))["stage"] if measured else pd.Series(dtype=object)
     if together.empty:
         raise ValueError("runs hold no completed call, so there is no latency to draw")
-    kept = set(together.value_counts(sort=True).index[:max_stages])
-    stages = list(together.unique())
-    return [stage for stage in stages if stage in kept], len(stages) - len(kept)
+    stages = largest_stages(together, max_stages)
+    return stages, together.nunique() - len(stages)
 
 
 def cdf_points(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:

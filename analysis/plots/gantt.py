@@ -21,6 +21,7 @@ from matplotlib.patches import Patch
 
 from analysis import metrics
 from analysis.plots import style
+from analysis.stages import largest_stages
 
 #: Lanes a panel may have before waiting is left out and, if that is not enough, lanes become thinner than a line.
 MAX_LANES_WITH_WAITING = 120
@@ -77,7 +78,7 @@ def gantt(runs: Mapping[str, pd.DataFrame], *, caption: str = "", max_calls: int
     runs : dict of policy name to pandas.DataFrame
         Call records, columns `traces.records.CALL_COLUMNS`.
     caption : str
-        Hardware, model, engine version, workload, policy and seed.
+        See `analysis.plots.style.add_caption`.
     max_calls : int
         Most calls a panel draws: the first to be scheduled. The time axis then ends where the first call that is not
         drawn would begin, and the panel's title says how many there are.
@@ -104,7 +105,7 @@ def gantt(runs: Mapping[str, pd.DataFrame], *, caption: str = "", max_calls: int
         axes[-1].set_xlabel("time since the start of the run (s)")
         axes[-1].set_xlim(*_time_range(panels))
         handles = _legend(stages, any(panel.with_waiting for panel in panels))
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 8), handlelength=1.4)
+        style.add_legend(figure, handles, [str(handle.get_label()) for handle in handles], handlelength=1.4)
         style.add_caption(figure, caption)
     return figure
 
@@ -132,8 +133,7 @@ def legend_stages(stage_of_call: pd.Series) -> list[str]:
     stages = list(stage_of_call.unique())
     if len(stages) <= len(style.PALETTE):
         return stages
-    largest = set(stage_of_call.value_counts().index[: len(style.PALETTE) - 1])
-    return [*(stage for stage in stages if stage in largest), OTHER_STAGES]
+    return [*largest_stages(stage_of_call, len(style.PALETTE) - 1), OTHER_STAGES]
 
 
 def lanes(starts: Sequence[float], ends: Sequence[float]) -> list[int]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -34,6 +35,8 @@ SETTINGS = {
     "svg.fonttype": "none",
     "svg.hashsalt": "dovetail",
 }
+
+MAX_LEGEND_COLUMNS = 8
 
 _CAPTION_SIZE = 7.5
 # Mean width of a character over the font size, for wrapping the caption to the figure.
@@ -63,8 +66,21 @@ def blend(base: str, other: str, share: float) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, handlelength: float) -> None:
+    """One legend for all panels, above them, at most eight entries a line."""
+    num_columns = min(len(handles), MAX_LEGEND_COLUMNS)
+    figure.legend(handles, labels, loc="outside upper left", ncols=num_columns, handlelength=handlelength)
+
+
 def add_caption(figure: Figure, caption: str) -> None:
-    """Write the caption below everything else, wrapped to the figure's width."""
+    """Write the caption below everything else, wrapped to the figure's width.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    caption : str
+        What the picture shows: hardware, model, engine version, workload, policy and seed.
+    """
     if not caption:
         return
     num_characters = int(figure.get_figwidth() * 72 / (_CAPTION_SIZE * _CHARACTER_WIDTH))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.plots import style
-from analysis.plots.cdf import MAX_POINTS, cdf_points, largest_stages, latency_cdf
+from analysis.plots.cdf import MAX_POINTS, cdf_points, latency_cdf
 from analysis.plots.gantt import OTHER_STAGES, gantt, lanes, legend_stages, place
 from analysis.plots.workload import describe_workload, level_widths
 from traces.workload import Application, Call, Workload, output_of, text
@@ -52,9 +52,11 @@ def test_a_long_cdf_keeps_its_ends_and_few_points():
     assert (seconds[0], seconds[-1], shares[-1]) == (0.0, 49_999.0, 1.0)
 
 
-def test_with_too_many_stages_the_largest_are_drawn_and_the_rest_counted():
-    frame = pd.DataFrame({"stage": ["a", "b", "b", "c", "c", "c"]})
-    assert largest_stages({"fifo": frame}, 2) == (["b", "c"], 1)
+def test_with_too_many_stages_the_largest_are_drawn_and_the_rest_counted(calls):
+    rows = [calls.iloc[:1].assign(stage=stage) for stage in ("a", "b", "b", "c", "c", "c")]
+    figure = latency_cdf({"fifo": pd.concat(rows)}, max_stages=2)
+    assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["b (n = 2)", "c (n = 3)"]
+    assert figure.axes[1].get_title(loc="right") == "(+ 1 more stages)"
 
 
 def test_a_cdf_of_nothing_is_refused(calls):
