@@ -265,7 +265,10 @@ class Driver:
         stall, limit = self._handling.stall_timeout, self._handling.run_time_limit
         period = min([_WATCH_PERIOD, *(each / 8 for each in (stall, limit) if each is not None)])
         while True:
+            looked_at = time.monotonic()
             await asyncio.sleep(period)
+            if time.monotonic() - looked_at > 2 * period:
+                continue  # it was this process that stood still: let the engines' news come in first
             if limit is not None and self._clock() >= limit:
                 self.stop(f"time limit of the run, {limit:g} s")
             for engine_id in range(len(self._backends) if stall is not None else 0):
