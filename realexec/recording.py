@@ -1,8 +1,8 @@
 """What an engine's scheduler records, step by step, and how it is read back.
 
 A folder holds `steps.bin`, a row of doubles a step (`traces.records.STEP_COLUMNS` without the engine), and
-`requests.jsonl`, a line whenever the facts of a request change. Both are appended to without a buffer, so they are whole
-up to the last row when the engine is killed.
+`requests.jsonl`, a line whenever the facts of a request change. Both are appended to without a buffer, so they are
+whole up to the last row when the engine is killed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """vLLM's schedulers with two additions: they record every step, and may ask a policy for the order of what waits.
 
 Named as `scheduler_cls`; vLLM builds them in the engine's process. What they are told comes in `additional_config`
-(`realexec.engine_options`). With asynchronous scheduling the base must be `AsyncScheduler`: vLLM gives up planning ahead
-for any other.
+(`realexec.engine_options`). With asynchronous scheduling the base must be `AsyncScheduler`: vLLM gives up planning
+ahead for any other.
 """
 
 from __future__ import annotations

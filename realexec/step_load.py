@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from realexec.step_sharing import StepSharing
+from sim.step_cost import UNSHARED, Sharing
+
 if TYPE_CHECKING:
     from vllm.v1.core.sched.output import NewRequestData, SchedulerOutput
 
@@ -30,12 +33,14 @@ class Start(NamedTuple):
 
 
 class StepLoad(NamedTuple):
-    """Load of one step; the first three fields are the arguments of `sim.step_cost.StepCost.step`.
+    """Load of one step; the first four fields are the arguments of `sim.step_cost.StepCost.step`.
 
     Parameters
     ----------
     num_decodes, num_context_tokens : int
     prefills : list of (num_new_tokens, num_computed_tokens)
+    sharing : Sharing
+        KV blocks that several of the decoding requests hold.
     starts : list of Start
     unfinished : set of str
         Requests whose prefill goes on: the step gives them no token.
@@ -44,6 +49,7 @@ class StepLoad(NamedTuple):
     num_decodes: int
     num_context_tokens: int
     prefills: list[tuple[int, int]]
+    sharing: Sharing
     starts: list[Start]
     unfinished: set[str]
 
@@ -57,9 +63,16 @@ class StepLoad(NamedTuple):
 
 
 class StepLoads:
-    """Follows which requests prefill from one step to the next. Every step must be shown, in order."""
+    """Follows which requests prefill from one step to the next. Every step must be shown, in order.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    block_size : int
+        Tokens in a KV block; 0 where nobody asks for what requests share.
+    """
+
+    def __init__(self, block_size: int = 0) -> None:
+        self._sharing = StepSharing(block_size) if block_size else None
         self._num_prompt_tokens: dict[str, int] = {}
         self._num_known_tokens: dict[str, int] = {}  # of prefilling requests, as of their start
 
@@ -88,7 +101,8 @@ class StepLoads:
                     num_context_tokens -= num_computed
         num_decodes = len(output.num_scheduled_tokens) - len(before)
         prefills, unfinished = self._chunks(before, output.num_scheduled_tokens)
-        return StepLoad(num_decodes, num_context_tokens + num_decodes, prefills, starts, unfinished)
+        sharing = self._sharing.read(output, before) if self._sharing is not None else UNSHARED
+        return StepLoad(num_decodes, num_context_tokens + num_decodes, prefills, sharing, starts, unfinished)
 
     def _new(self, requests: list[NewRequestData]) -> list[Start]:
         """Requests that vLLM describes as new; its second model runner gets resumed ones so, too."""

@@ -7,7 +7,7 @@ what the scheduler records.
 from __future__ import annotations
 
 import asyncio
-import tempfile
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,21 +80,18 @@ class VllmEngine:
     ----------
     engine_id : int
     options : VllmOptions
+    folder : Path
+        For the records and the log of this engine alone; what an earlier engine left there is replaced.
     gpu_ids : sequence of int
         Devices of this engine, as indices into `CUDA_VISIBLE_DEVICES` where that is set; all visible ones when empty.
-    folder : Path, optional
-        For the records and the log of the engine; a temporary one when left out.
     """
 
-    def __init__(
-        self, engine_id: int, options: VllmOptions, *, gpu_ids: Sequence[int] = (), folder: Path | None = None
-    ) -> None:
+    def __init__(self, engine_id: int, options: VllmOptions, folder: Path, *, gpu_ids: Sequence[int] = ()) -> None:
         self.engine_id = engine_id
         self.progress = EngineProgress()
         self._options = options
         self._gpu_ids = gpu_ids
-        self._temporary = tempfile.TemporaryDirectory(prefix="dovetail-engine-") if folder is None else None
-        self._folder = folder or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._folder = folder
         self._llm: AsyncLLM | None = None
         self._building: asyncio.Future[AsyncLLM] | None = None
         self._process: BaseProcess | None = None
@@ -188,6 +185,11 @@ def _import_vllm() -> Any:
     from sim.reference.version import require_vllm
 
     require_vllm()
-    from realexec import vllm_start
-
+    level = os.environ.get("VLLM_LOGGING_LEVEL")
+    os.environ["VLLM_LOGGING_LEVEL"] = level or "CRITICAL"  # what goes wrong here comes back as an exception
+    try:
+        from realexec import vllm_start
+    finally:
+        if level is None:
+            del os.environ["VLLM_LOGGING_LEVEL"]  # the engine's process keeps a log
     return vllm_start

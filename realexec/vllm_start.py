@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import warnings
 from dataclasses import fields
@@ -27,7 +28,6 @@ with warnings.catch_warnings():  # of CUDA libraries that a machine without a GP
     from vllm.sampling_params import RequestOutputKind, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
     from vllm.v1.metrics.loggers import StatLoggerBase
-logging.getLogger("vllm").setLevel(logging.ERROR)  # the engine's process keeps its own log
 
 #: More tokens than any request has: vLLM then streams the first token and, at the end, the rest.
 _STREAM_INTERVAL = 1 << 30
@@ -79,7 +79,7 @@ def _limits(options: VllmOptions) -> dict[str, Any]:
     if options.device == "virtual":
         measured = load_profile(options.profile).engine_defaults
         for name in ("block_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens"):
-            limits.setdefault(name, getattr(measured, name))
+            limits.setdefault(name, getattr(measured, name))  # the executor gives as many blocks as were measured
     if options.order == "engine":
         limits["scheduling_policy"] = "priority"
     if "num_blocks" in limits:
@@ -89,12 +89,8 @@ def _limits(options: VllmOptions) -> dict[str, Any]:
 
 def build_engine(config: VllmConfig, progress: EngineProgress) -> AsyncLLM:
     """Start the engine; returns when it is ready for requests."""
-    with warnings.catch_warnings():
-        # Python 3.12 warns of every fork in a process with threads; the child uses none of what they hold.
-        warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
-        return AsyncLLM.from_vllm_config(
-            config, disable_log_stats=True, stat_loggers=[lambda *_: _ProgressLogger(progress)]
-        )
+    loggers = [lambda *_: _ProgressLogger(progress)]
+    return AsyncLLM.from_vllm_config(config, disable_log_stats=True, stat_loggers=loggers)
 
 
 def sampling_params(request: EngineRequest) -> SamplingParams:
@@ -156,7 +152,11 @@ def engine_info(config: VllmConfig, device: tuple[str, dict[str, str]], log: Pat
 
 
 def _attention_backend(config: VllmConfig, log: Path) -> str:
-    return str(config.attention_config.backend)
+    """What vLLM chose, as the engine's log says; the virtual device computes no attention."""
+    if config.attention_config.backend is not None:
+        return str(config.attention_config.backend.name)
+    found = re.search(r"Using (\S+) attention backend", log.read_text(errors="replace"))
+    return found[1] if found else "none"
 
 
 class _ProgressLogger(StatLoggerBase):  # type: ignore[misc]

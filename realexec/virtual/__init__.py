@@ -1,7 +1,7 @@
 """A device that is not there: vLLM runs as it is, and each step takes the time that a measured profile gives it.
 
-vLLM finds this package by the entry point `vllm.platform_plugins` (pyproject.toml). Without `DOVETAIL_VIRTUAL_DEVICE` in
-the environment it stays out of the way. With it, every vLLM of that process and its children runs on the virtual
+vLLM finds this package by the entry point `vllm.platform_plugins` (pyproject.toml). Without `DOVETAIL_VIRTUAL_DEVICE`
+in the environment it stays out of the way. With it, every vLLM of that process and its children runs on the virtual
 device, `vllm serve` among them.
 """
 

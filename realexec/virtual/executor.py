@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -33,12 +35,10 @@ class VirtualExecutor(Executor):  # type: ignore[misc]
     """
 
     def _init_executor(self) -> None:
-        # This process was forked from one with an event loop. A signal sent here would be written into that loop's
-        # wake-up pipe, and handled there as if it had been sent to the client.
-        signal.set_wakeup_fd(-1)
+        _leave_client()
         self._profile = _profile(self.vllm_config)
         self._timeline = DeviceTimeline(self._profile, bool(self.scheduler_config.async_scheduling))
-        self._loads = StepLoads()
+        self._loads = StepLoads(self.cache_config.block_size)
         self._tokens = TokenStreams(self.model_config.get_vocab_size())
         self._planned: _Step | None = None
 
@@ -57,10 +57,12 @@ class VirtualExecutor(Executor):  # type: ignore[misc]
         return [{f"layers.{index}": spec for index in layers} for _ in range(self.parallel_config.world_size)]
 
     def determine_available_memory(self) -> list[int]:
-        """Bytes for the KV cache, on each GPU of the group: what the measured engine had."""
-        limits = self._profile.engine_defaults
-        num_bytes = limits.num_blocks * limits.block_size * limits.kv_bytes_per_token
-        return [num_bytes // self._profile.tensor_parallel] * self.parallel_config.world_size
+        """Bytes for the KV cache, on each GPU of the group: as many tokens of this model as the measured engine held."""
+        measured = self._profile.engine_defaults
+        num_blocks = measured.num_blocks * measured.block_size // self.cache_config.block_size
+        return [
+            num_blocks * sum(spec.page_size_bytes for spec in layers.values()) for layers in self.get_kv_cache_specs()
+        ]
 
     def initialize_from_config(self, kv_cache_configs: list[KVCacheConfig]) -> None:
         """Nothing is allocated."""
@@ -136,6 +138,17 @@ class _Step(Future[ModelRunnerOutput]):
         """Sleep until the step is over."""
         _sleep_until(self._finished_at)
         return self._output
+
+
+def _leave_client() -> None:
+    """Undo what this process inherited when it was forked from the client's.
+
+    A signal sent here would be written into the wake-up pipe of the client's event loop, and handled there as if the
+    client had got it. Python's standard streams may be those of a live view; vLLM's log may be silenced.
+    """
+    signal.set_wakeup_fd(-1)
+    sys.stdout, sys.stderr = (open(descriptor, "w", buffering=1, closefd=False) for descriptor in (1, 2))  # noqa: SIM115
+    logging.getLogger("vllm").setLevel(logging.INFO)
 
 
 def _sleep_until(instant: float) -> None:

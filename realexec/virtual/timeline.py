@@ -54,8 +54,8 @@ class DeviceTimeline:
         """
         if load.is_empty:
             return Span(now, now)
-        duration = self._device_cost.step(*load[:3])
-        host = self._step_cost.step(*load[:3]) - duration
+        duration = self._device_cost.step(*load[:4])
+        host = self._step_cost.step(*load[:4]) - duration
         started_at = now + self._start + host if is_first else max(now, self._finished_at + host)
         self._finished_at = started_at + duration
         return Span(min(now + self._wake, self._finished_at) if is_first else now, self._finished_at)
