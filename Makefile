@@ -12,7 +12,7 @@ test: $(STAMP) $(VLLM)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadgroup
 
 # Twice: the package as it is, and with its inner loop compiled (setup.py), which needs a C compiler.
 bench: $(STAMP)

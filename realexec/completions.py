@@ -7,7 +7,7 @@ and `vllm_xargs` are its extensions to the OpenAI protocol.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -65,18 +65,9 @@ def encode_request(request: EngineRequest, model: str, *, cache_salt: str) -> by
         "return_token_ids": True,
         "priority": request.priority,
         "cache_salt": cache_salt,
-        "vllm_xargs": _plain_args(request.extra_args),
+        "vllm_xargs": dict(request.extra_args),
     }
     return msgspec.json.encode(body)
-
-
-def _plain_args(args: Mapping[str, Any]) -> dict[str, Any]:
-    """`vllm_xargs` of completions takes strings and numbers alone, so lists travel as JSON text."""
-    return {
-        name: json.dumps(list(value)) if isinstance(value, list | tuple) else value
-        for name, value in args.items()
-        if value is not None
-    }
 
 
 class EventStream:
@@ -99,7 +90,7 @@ class Answer:
     Parameters
     ----------
     name : str
-        Of the engine, for errors.
+        Address of the server, for errors.
     """
 
     def __init__(self, name: str) -> None:

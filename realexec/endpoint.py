@@ -32,7 +32,7 @@ class Endpoint:
     Parameters
     ----------
     engine_id : int
-        For errors.
+        For the error about the address; later ones name the address.
     url : str
         Such as "http://host:8000"; a path is kept, a "/v1" at its end is dropped, as OpenAI clients write it.
 
@@ -47,7 +47,6 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
             raise ValueError(f"engine {engine_id}: endpoint={url!r} must be an address such as http://host:8000")
         self.url = url.rstrip("/").removesuffix("/v1").rstrip("/")
-        self.name = f"engine {engine_id} ({self.url})"
         self._session: aiohttp.ClientSession | None = None
 
     def open(self) -> None:
@@ -61,7 +60,7 @@ class Endpoint:
         try:
             import aiohttp
         except ImportError:
-            raise EngineFailure(f"{self.name}: needs aiohttp: pip install 'dovetail[http]'") from None
+            raise EngineFailure(f"{self.url}: needs aiohttp: pip install 'dovetail[http]'") from None
         key = os.environ.get(API_KEY_VARIABLE)
         self._session = aiohttp.ClientSession(
             # limit=0: the coordinator's window says how many calls are in flight, not the client.
@@ -89,7 +88,7 @@ class Endpoint:
                 body = await response.read()
         if response.status in (401, 403):
             raise EngineFailure(
-                f"{self.name}: HTTP {response.status}: {error_message(body)}: put the server's key into the "
+                f"{self.url}: HTTP {response.status}: {error_message(body)}: put the server's key into the "
                 f"environment variable {API_KEY_VARIABLE}"
             )
         return response.status, body
@@ -108,7 +107,7 @@ class Endpoint:
         with self._failures():
             async with self._open_session.post(self.url + path, data=body, headers=headers) as response:
                 if response.status != 200:
-                    raise refusal(self.name, response.status, await response.read())
+                    raise refusal(self.url, response.status, await response.read())
                 yield b""
                 async for piece in response.content.iter_any():
                     yield piece
@@ -116,7 +115,7 @@ class Endpoint:
     @property
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            raise EngineFailure(f"{self.name}: is stopped")
+            raise EngineFailure(f"{self.url}: is stopped")
         return self._session
 
     @contextmanager
@@ -128,8 +127,8 @@ class Endpoint:
             yield
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             if getattr(error, "errno", None) == errno.EMFILE:
-                raise CallFailure(f"{self.name}: too many open files here; raise the limit (ulimit -n)") from error
-            raise EngineFailure(f"{self.name}: {_cause(error)}") from error
+                raise CallFailure(f"{self.url}: too many open files here; raise the limit (ulimit -n)") from error
+            raise EngineFailure(f"{self.url}: {_cause(error)}") from error
 
 
 def _cause(error: Exception) -> str:

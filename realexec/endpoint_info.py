@@ -44,14 +44,14 @@ async def find_model(endpoint: Endpoint, wanted: str | None) -> dict[str, Any]:
     """
     status, _ = await endpoint.ask("/health")
     if status >= 500:
-        raise EngineFailure(f"{endpoint.name}: HTTP {status} at /health: its engine is dead or still loading")
+        raise EngineFailure(f"{endpoint.url}: HTTP {status} at /health: its engine is dead or still loading")
     status, body = await endpoint.ask("/v1/models")
     models = _json(body).get("data") if status == 200 else None
     if not models:
-        raise EngineFailure(f"{endpoint.name}: HTTP {status} at /v1/models: not an OpenAI-compatible server")
+        raise EngineFailure(f"{endpoint.url}: HTTP {status} at /v1/models: not an OpenAI-compatible server")
     names = [str(each["id"]) for each in models]
     if wanted is not None and wanted not in names:
-        raise EngineFailure(f"{endpoint.name}: model={wanted!r} is not served here; it has {', '.join(names)}")
+        raise EngineFailure(f"{endpoint.url}: model={wanted!r} is not served here; it has {', '.join(names)}")
     found: dict[str, Any] = models[0 if wanted is None else names.index(wanted)]
     return found
 
@@ -80,7 +80,7 @@ async def describe(
     scheduler, device, read = await _server_info(endpoint)
     read |= _numbers({"num_blocks": cache.get("num_gpu_blocks"), "block_size": cache.get("block_size")}, "/metrics")
     read |= _numbers({"max_model_len": model.get("max_model_len")}, "/v1/models")
-    limits = {name: _limit(endpoint.name, name, read, stated) for name in LIMITS}
+    limits = {name: _limit(endpoint.url, name, read, stated) for name in LIMITS}
     settings = {
         "endpoint": endpoint.url,
         "model": str(model.get("root", model["id"])),
@@ -109,18 +109,18 @@ def _gauge(metrics: bytes, name: bytes) -> int:
     return int(sum(map(float, values))) if values else -1
 
 
-def _limit(engine: str, name: str, read: Mapping[str, tuple[int, str]], stated: Mapping[str, int]) -> tuple[int, str]:
+def _limit(url: str, name: str, read: Mapping[str, tuple[int, str]], stated: Mapping[str, int]) -> tuple[int, str]:
     """Value and source of one limit."""
     if name in read:
         value, source = read[name]
         if stated.get(name, value) != value:
-            raise EngineFailure(f"{engine}: {name}={stated[name]} was stated, but {source} says {value}")
+            raise EngineFailure(f"{url}: {name}={stated[name]} was stated, but {source} says {value}")
         return value, f"read from {source}"
     if name in stated:
         return stated[name], "stated"
     if name in ASSUMED:
         return ASSUMED[name], "assumed"
-    raise EngineFailure(f"{engine}: the server does not tell {name}; state it")
+    raise EngineFailure(f"{url}: the server does not tell {name}; state it")
 
 
 async def _cache_config(endpoint: Endpoint) -> dict[str, str]:

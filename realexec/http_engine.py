@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any
 
+from realexec.call_metadata import CallMetadata, to_extra_args
 from realexec.completions import Answer, EventStream, encode_request
 from realexec.endpoint import Endpoint
 from realexec.endpoint_info import LIMITS, describe, find_model, read_gauges
@@ -141,7 +143,7 @@ class HttpEngine:
 
     async def _answer(self, request: EngineRequest, seen: SeenRequest, on_first_token: Callable[[], None]) -> Answer:
         """Follow the stream of one request."""
-        answer, events = Answer(self._endpoint.name), EventStream()
+        answer, events = Answer(self._endpoint.url), EventStream()
         body = encode_request(request, str(self._model), cache_salt=self._run)
         server_id = f"{self._run}-{request.request_id}"
         async with aclosing(self._endpoint.stream("/v1/completions", body, server_id)) as pieces:
@@ -160,10 +162,10 @@ class HttpEngine:
 
     async def _probe(self) -> Answer:
         """One token, asked for as the run will ask: with a priority and token ids."""
-        request = EngineRequest("probe", [1], 1, priority=1)
+        request = EngineRequest("probe", [1], 1, priority=1, extra_args=_probe_args())
         answer = await self._answer(request, SeenRequest("probe", 0.0), lambda: None)
         if answer.is_done and not answer.output_token_ids:
-            raise EngineFailure(f"{self._endpoint.name}: returns no token ids (return_token_ids): not vLLM, or too old")
+            raise EngineFailure(f"{self._endpoint.url}: returns no token ids (return_token_ids): not vLLM, or too old")
         self._progress.num_generated_tokens = 0
         self._seen.clear()
         return answer
@@ -179,3 +181,26 @@ class HttpEngine:
             except EngineFailure:
                 continue  # the streams tell of a lost server
             self._progress.num_running, self._progress.num_waiting = read_gauges(metrics)
+
+
+def _probe_args() -> Mapping[str, Any]:
+    """Metadata of a call that is alone: a scheduler that asks a policy takes no request without."""
+    now = time.monotonic()
+    call = CallMetadata(
+        run_started_at=now,
+        app_id="probe",
+        call_id="probe",
+        stage="probe",
+        app_arrived_at=0.0,
+        ready_at=0.0,
+        submitted_at=0.0,
+        priority=0,
+        depth=0,
+        num_prompt_tokens=1,
+        num_siblings_outstanding=0,
+        num_descendants=0,
+        critical_path_calls=1,
+        group=(),
+        prompt_segments=(),
+    )
+    return to_extra_args(call, now)

@@ -21,11 +21,11 @@ STREAM = (
     b'{"prompt_tokens":3,"total_tokens":6,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":2}}}\n\n'
     b"data: [DONE]\n\n"
 )
-REQUEST = EngineRequest("a", [1, 2, 3], 3, priority=7, extra_args={"stage": "map", "names": ["x", "y"], "none": None})
+REQUEST = EngineRequest("a", [1, 2, 3], 3, priority=7, extra_args={"stage": "map"})
 
 
 def answer_of(pieces: list[bytes]) -> Answer:
-    answer, events = Answer("engine 0"), EventStream()
+    answer, events = Answer("http://a"), EventStream()
     for piece in pieces:
         for event in events.feed(piece):
             answer.add(event)
@@ -51,7 +51,7 @@ def test_cached_tokens_that_the_server_does_not_tell_are_minus_one() -> None:
 
 def test_a_stream_that_stops_without_its_end_mark_is_a_lost_engine() -> None:
     answer = answer_of([STREAM.removesuffix(b"data: [DONE]\n\n")])
-    with pytest.raises(EngineFailure, match="engine 0: request 'a': the stream ended early, after 3 tokens"):
+    with pytest.raises(EngineFailure, match="http://a: request 'a': the stream ended early, after 3 tokens"):
         answer.check(REQUEST)
 
 
@@ -69,7 +69,7 @@ def test_too_few_tokens_are_a_failed_call() -> None:
 @pytest.mark.parametrize(("code", "kind"), [(400, CallFailure), (500, EngineFailure)])
 def test_an_error_in_the_stream_fails_the_call_or_loses_the_engine_by_its_code(code: int, kind: type) -> None:
     event = json.dumps({"error": {"message": "no\n such", "type": "x", "code": code}}).encode()
-    with pytest.raises(kind, match=f"engine 0: HTTP {code}: no such"):
+    with pytest.raises(kind, match=f"http://a: HTTP {code}: no such"):
         answer_of([b"data: " + event + b"\n\n"])
 
 
@@ -78,11 +78,11 @@ def test_an_event_that_is_no_json_is_a_lost_engine() -> None:
         answer_of([b"data: <html>\n"])
 
 
-def test_a_request_asks_for_an_exact_length_and_sends_lists_as_text() -> None:
+def test_a_request_asks_for_an_exact_length_in_the_runs_own_part_of_the_cache() -> None:
     body = json.loads(encode_request(REQUEST, "m", cache_salt="run"))
     assert (body["min_tokens"], body["max_tokens"], body["ignore_eos"]) == (3, 3, True)
     assert (body["prompt"], body["priority"], body["cache_salt"]) == ([1, 2, 3], 7, "run")
-    assert body["vllm_xargs"] == {"stage": "map", "names": '["x", "y"]'}
+    assert body["vllm_xargs"] == {"stage": "map"}
 
 
 @pytest.mark.parametrize(
