@@ -221,7 +221,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
 
     def step_cost(self, async_scheduling: bool) -> StepCost:
         """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""
-        return ProfiledStepCost(_step_terms(self.terms, async_scheduling))
+        return step_cost_of(self.terms, async_scheduling)
 
     def domain_warnings(self, num_decodes: int, num_context_tokens: int, num_prefill_tokens: int) -> list[str]:
         """One line for each way in which a step lies outside the measured domain; empty when it lies inside.
@@ -337,13 +337,13 @@ def _curve(table: CurveTable, where: str = "curve") -> Curve:
         raise ValueError(f"{where}.{error}") from None
 
 
-def _step_terms(terms: Terms, async_scheduling: bool) -> StepTerms:
-    """Terms of a step under one way of scheduling."""
+def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
+    """Step cost of a profile's terms under one way of scheduling."""
     per_step, decode_batch = terms.seconds_per_step, _curve(terms.decode_batch)
     if not async_scheduling:
         per_step += terms.synchronous_seconds_per_step
         decode_batch = _with_slope(decode_batch, terms.synchronous_seconds_per_decode)
-    return StepTerms(
+    step_terms = StepTerms(
         dense=_curve(terms.dense),
         decode_batch=decode_batch,
         decode_context=_curve(terms.decode_context),
@@ -356,6 +356,7 @@ def _step_terms(terms: Terms, async_scheduling: bool) -> StepTerms:
         num_resident_tokens=terms.num_resident_tokens,
         capture_sizes=terms.capture_sizes,
     )
+    return ProfiledStepCost(step_terms)
 
 
 def _with_slope(curve: Curve, slope: float) -> Curve:

@@ -83,7 +83,9 @@ def huber_lstsq(matrix: np.ndarray, target: np.ndarray, seconds: np.ndarray) -> 
     weights = np.ones(len(seconds))
     for _ in range(NUM_REWEIGHTINGS):
         root = np.sqrt(weights)
-        solution = nnls(relative / scale * root[:, None], wanted * root)[0]
+        before, solution = solution, nnls(relative / scale * root[:, None], wanted * root)[0]
+        if np.allclose(solution, before, rtol=1e-9, atol=0.0):
+            break
         errors = np.abs(relative / scale @ solution - wanted)
         weights = np.minimum(1.0, HUBER_RELATIVE / np.maximum(errors, 1e-12))
     coefficients: np.ndarray = solution / scale

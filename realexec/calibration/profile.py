@@ -1,0 +1,100 @@
+"""From a raw measurement to a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from realexec.calibration.overheads import measured_overheads
+from realexec.calibration.raw import RawMeasurement
+from realexec.calibration.replay import replayed
+from realexec.calibration.samples import samples_of
+from sim.fitting.calibrated import CalibratedFit, fit
+from sim.fitting.samples import Sample
+from sim.profile import Domain, EngineDefaults, Measurement, ModelShape, Profile, check_profile
+
+_METHOD = (
+    "Fitted to the steps of a calibration (dovetail calibrate): decode staircases, prefills beside decoding calls, "
+    "calls that share prefixes, calls into an idle engine. A fifth of the points of each kind, drawn at random, was held "
+    "out; the form was chosen by cross-validation over the others."
+)
+
+
+def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tuple[Profile, list[Sample], list[str]]:
+    """Fit a raw measurement.
+
+    Parameters
+    ----------
+    name : str
+    raw : RawMeasurement
+    model : ModelShape
+
+    Returns
+    -------
+    profile : Profile
+    samples : list of Sample
+        What it was fitted to, and what was held out.
+    warnings : list of str
+        One line for each point that could not be followed.
+
+    Raises
+    ------
+    ValueError
+        When too little was measured for a fit.
+    """
+    steps, warnings = replayed(raw)
+    samples = samples_of(steps)
+    if len({sample.point for sample in samples if sample.kind != "client" and not sample.held_out}) < 5:
+        raise ValueError("fewer than five points were measured: too few for a fit")
+    found = fit(samples, tuple(raw.engine.get("capture_sizes", ())))
+    profile = _profile(name, raw, model, samples, found)
+    check_profile(profile, name)
+    return profile, samples, warnings
+
+
+def _profile(
+    name: str, raw: RawMeasurement, model: ModelShape, samples: Sequence[Sample], found: CalibratedFit
+) -> Profile:
+    engine = raw.engine
+    return Profile(
+        name=name,
+        measurement=_measurement(engine),
+        model=model,
+        tensor_parallel=engine["tensor_parallel_size"],
+        terms=found.terms,
+        domain=_domain(raw, samples),
+        residuals=found.residuals,
+        overheads=measured_overheads(raw, found.idle_start),
+        engine_defaults=EngineDefaults(
+            num_blocks=engine["num_blocks"],
+            block_size=engine["block_size"],
+            max_model_len=engine["max_model_len"],
+            max_num_seqs=engine["max_num_seqs"],
+            max_num_batched_tokens=engine["settings"]["max_num_batched_tokens"],
+            kv_bytes_per_token=model.kv_bytes_per_token(),
+        ),
+        forms=found.forms,
+        uncertainty=found.uncertainty,
+    )
+
+
+def _measurement(engine: dict[str, Any]) -> Measurement:
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(engine["versions"].items()) if name != "vllm")
+    return Measurement(
+        gpu=engine["device"],
+        engine="vLLM",
+        engine_version=engine["versions"]["vllm"],
+        date=engine["date"],
+        sources=(f"dovetail calibrate: {engine['seconds']:.0f} s of GPU time ({versions})",),
+        method=_METHOD,
+    )
+
+
+def _domain(raw: RawMeasurement, samples: Sequence[Sample]) -> Domain:
+    lengths = raw.calls.num_prompt_tokens + raw.calls.num_output_tokens
+    return Domain(
+        max_tokens_per_step=max(sample.num_tokens for sample in samples),
+        max_decodes=max(sample.num_decodes for sample in samples),
+        max_context_tokens=max(sample.num_context_tokens for sample in samples),
+        max_context_tokens_per_call=int(lengths.max()),
+    )

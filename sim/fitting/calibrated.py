@@ -1,0 +1,211 @@
+"""Fit the step cost to the samples of a calibration: choose a form, find its coefficients and their covariance.
+
+The form is chosen by cross-validation over whole points of the part that may be fitted: starting from the simplest, a
+refinement stays when it lowers the error by more than `MIN_GAIN` and by more than chance. The held-out points take no
+part in that either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sim.fitting.forms import IDLE_START, Attention, StepForm, base_form, refinements
+from sim.fitting.linear import HUBER_RELATIVE, huber_lstsq
+from sim.fitting.output import residual
+from sim.fitting.samples import Sample
+from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
+
+#: A refinement must lower the mean relative error in cross-validation by this share of it.
+MIN_GAIN = 0.03
+
+_NUM_FOLDS = 5
+_NUM_BRANCH_ROUNDS = 3
+_LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
+_MOST_STEPS = 16  # a median over more does not count for more
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedFit:
+    """What a fit found.
+
+    Parameters
+    ----------
+    terms : Terms
+    idle_start : float, seconds
+        What the first prefill of an idle engine takes longer.
+    forms : tuple of Form
+        All that were tried, in order.
+    uncertainty : Uncertainty
+    residuals : tuple of Residual
+    """
+
+    terms: Terms
+    idle_start: float
+    forms: tuple[Form, ...]
+    uncertainty: Uncertainty
+    residuals: tuple[Residual, ...]
+
+
+def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> CalibratedFit:
+    """Fit all samples that are not held out.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    capture_sizes : tuple of int
+        Of the engine's CUDA graphs; padding to them is one of the refinements.
+    """
+    usable = [sample for sample in samples if is_usable(sample)]
+    fitted = [sample for sample in usable if not sample.held_out]
+    # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
+    form, record = choose_form([sample for sample in fitted if sample.asynchronous] or fitted, capture_sizes)
+    values = coefficients_of(form, fitted)
+    terms = form.terms(values)
+    return CalibratedFit(
+        terms, values[IDLE_START], tuple(record), covariance(form, fitted, values), tuple(residuals(terms, usable))
+    )
+
+
+def is_usable(sample: Sample) -> bool:
+    """Whether a sample says something about steps: the first of an idle engine only where a single call woke it."""
+    return not sample.is_first or (sample.kind == "idle" and sample.asynchronous and len(sample.prefills) == 1)
+
+
+def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
+    """The form that cross-validation keeps, and the record of all tried."""
+    form = base_form(samples)
+    errors = cross_validated(form, samples)
+    tried = [(_record("base", form, errors), form)]
+    for name, changes in refinements(samples, capture_sizes):
+        candidates = [replace(form, **change) for change in changes]
+        results = [(cross_validated(each, samples), each) for each in candidates]
+        tried += [(_record(f"{name}{_detail(each)}", each, found), each) for found, each in results]
+        found, candidate = min(results, key=lambda result: _score(result[0]))
+        if _is_better(found, errors, samples):
+            form, errors = candidate, found
+    return form, [_chosen(record, each == form) for record, each in tried]
+
+
+def _is_better(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> bool:
+    """Whether errors fell by `MIN_GAIN`, and by more than the standard error of that fall over points."""
+    fall = np.minimum(np.abs(old), _LARGEST_ERROR) - np.minimum(np.abs(new), _LARGEST_ERROR)
+    points = np.array([sample.point for sample in samples])
+    by_point = np.array([fall[points == point].mean() for point in sorted(set(points.tolist()))])
+    is_sure = by_point.mean() > by_point.std(ddof=1) / np.sqrt(len(by_point))
+    return bool(is_sure and _score(new) < (1 - MIN_GAIN) * _score(old))
+
+
+def cross_validated(form: StepForm, samples: Sequence[Sample]) -> np.ndarray:
+    """Relative errors of every sample, predicted from the points of the other folds."""
+    points = sorted({sample.point for sample in samples})
+    folds = {point: index % _NUM_FOLDS for index, point in enumerate(np.random.default_rng(0).permutation(points))}
+    fold_of = np.array([folds[sample.point] for sample in samples])
+    errors = np.zeros(len(samples))
+    for fold in range(_NUM_FOLDS):
+        values = coefficients_of(
+            form, [sample for sample, is_out in zip(samples, fold_of == fold, strict=True) if not is_out]
+        )
+        left_out = np.flatnonzero(fold_of == fold)
+        tested = [samples[index] for index in left_out.tolist()]
+        errors[left_out] = _errors(form.terms(values), tested, values[IDLE_START])
+    return errors
+
+
+def coefficients_of(form: StepForm, samples: Sequence[Sample]) -> dict[str, float]:
+    """Coefficients with the smallest Huber loss of relative errors, none negative.
+
+    Which chunks are bound by reading the cache depends on the coefficients, so it is settled in a few rounds.
+    """
+    values: dict[str, float] = {}
+    weights = np.array([min(sample.num_steps, _MOST_STEPS) for sample in samples]) ** 0.25
+    seconds = np.array([sample.seconds for sample in samples])
+    matrix, attention = form.matrix(samples), Attention(samples)
+    for _ in range(_NUM_BRANCH_ROUNDS):
+        filled = attention.fill(matrix, form, values)
+        solution = huber_lstsq(filled * weights[:, None], seconds * weights, seconds)
+        values = dict(zip(form.names, solution.tolist(), strict=True))
+    return values
+
+
+def predicted(terms: Terms, samples: Sequence[Sample], idle_start: float) -> list[float]:
+    """Durations of samples, by the very code that simulations use."""
+    costs = {is_async: step_cost_of(terms, is_async) for is_async in (True, False)}
+    return [
+        costs[sample.asynchronous].step(
+            sample.num_decodes,
+            sample.num_context_tokens,
+            sample.prefills,
+            sample.sharing,
+        )
+        + (idle_start if sample.is_first else 0.0)
+        for sample in samples
+    ]
+
+
+def _errors(terms: Terms, samples: Sequence[Sample], idle_start: float) -> np.ndarray:
+    measured = np.array([sample.seconds for sample in samples])
+    errors: np.ndarray = np.array(predicted(terms, samples, idle_start)) / measured - 1
+    return errors
+
+
+def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
+    """Errors by kind of step and of scheduling, fitted and held out."""
+    groups: dict[tuple[bool, str], list[Sample]] = {}
+    for sample in samples:
+        if not sample.is_first:
+            groups.setdefault((sample.held_out, _label(sample)), []).append(sample)
+    return [
+        residual(label, predicted(terms, group, 0.0), [sample.seconds for sample in group], fitted=not held_out)
+        for (held_out, label), group in sorted(groups.items())
+    ]
+
+
+def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, float]) -> Uncertainty:
+    """Covariance of the coefficients that are not zero, with points as clusters.
+
+    Notes
+    -----
+    The sandwich estimator of Liang and Zeger, Biometrika 73 (1986) 13: steps of one point err together, so each point
+    counts as one observation of the error. Those at zero lie on their bound and are taken as exact.
+    """
+    names = [name for name in form.names if values[name] > 0 and name != IDLE_START]
+    columns = [form.names.index(name) for name in names]
+    seconds = np.array([sample.seconds for sample in samples])
+    whole = Attention(samples).fill(form.matrix(samples), form, values) / seconds[:, None]
+    errors = whole @ np.array([values[name] for name in form.names]) - 1
+    weights = np.minimum(1.0, HUBER_RELATIVE / np.maximum(np.abs(errors), 1e-12))
+    scale = np.abs(whole[:, columns]).max(axis=0)
+    matrix = whole[:, columns] / scale
+    bread = np.linalg.pinv(matrix.T @ (matrix * weights[:, None]))
+    points = np.array([sample.point for sample in samples])
+    scores = np.array(
+        [(matrix * (weights * errors)[:, None])[points == point].sum(axis=0) for point in sorted(set(points))]
+    )
+    sandwich = bread @ (scores.T @ scores) @ bread / np.outer(scale, scale)
+    return Uncertainty(tuple(names), tuple(tuple(float(f"{v:.6g}") for v in row) for row in sandwich.tolist()))
+
+
+def _label(sample: Sample) -> str:
+    kinds = {"decode": "decode staircases", "prefill": "prefills beside decoding calls"}
+    kinds |= {"sharing": "calls that share prefixes", "idle": "single calls", "client": "bursts of calls"}
+    return f"{kinds[sample.kind]}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
+
+
+def _score(errors: np.ndarray) -> float:
+    return float(np.minimum(np.abs(errors), _LARGEST_ERROR).mean())
+
+
+def _detail(form: StepForm) -> str:
+    return f" ({form.num_resident_tokens})" if form.num_resident_tokens else ""
+
+
+def _record(name: str, form: StepForm, errors: np.ndarray) -> Form:
+    median, p95 = (round(float(value), 5) for value in np.percentile(np.abs(errors), [50, 95]))
+    return Form(name, len(form.names), median, p95, False)
+
+
+def _chosen(record: Form, chosen: bool) -> Form:
+    return Form(record.name, record.num_terms, record.median, record.p95, chosen)
