@@ -14,6 +14,7 @@ import click
 from dovetail.compare import compare
 from dovetail.demo import demo
 from dovetail.lockstep import lockstep
+from dovetail.measure import measure
 from dovetail.predict import predict
 from dovetail.profiles import profiles
 from dovetail.report import report
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for command in (simulate, compare, report, predict, workload, profiles, reproduce, lockstep, demo):
+for command in (simulate, measure, compare, report, predict, workload, profiles, reproduce, lockstep, demo):
     cli.add_command(command)
 
 

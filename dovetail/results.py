@@ -42,9 +42,11 @@ def caption(records: RunRecords) -> str:
     """What was run, in one line: workload, policy, engines, and whether the times were simulated or measured."""
     manifest = records.manifest
     policy = manifest["policy"].get("name", manifest["policy"]["class"])
+    blocks = manifest["engine_settings"]  # a list where engines differ
+    blocks = [each["num_blocks"] for each in (blocks if isinstance(blocks, list) else [blocks])]
     return (
         f"{manifest['workload']['name']}; policy {policy}; {manifest['num_engines']} x {_engine(manifest)}, "
-        f"{manifest['engine_settings']['num_blocks']} KV blocks; {manifest['orchestration']}-side orchestration, "
+        f"{' and '.join(map(str, dict.fromkeys(blocks)))} KV blocks; {manifest['orchestration']}-side orchestration, "
         f"network latency {manifest['network_latency']} s; seed {manifest['seeds']['network']}; {origin(manifest)}"
     )
 
@@ -55,6 +57,8 @@ def origin(manifest: Mapping[str, Any]) -> str:
         return "simulated"
     if any(device.startswith("virtual") for device in manifest["devices"]):
         return "vLLM on a virtual device, step times modelled"
+    if any(device.startswith("not told") for device in manifest["devices"]):
+        return "measured at endpoints, on devices that they do not tell"
     return "measured"
 
 
