@@ -1,11 +1,13 @@
 """How many requests a second the simulator gets through, next to raw SimPy timeouts in the same run.
 
-    python bench/throughput.py [--requests 100000] [--repeats 3] [--data ../shared/data]
+    python bench/throughput.py [--requests 100000] [--repeats 5] [--data ../shared/data]
 
 Each line simulates one workload on one core of this machine, records written as Parquet: building the coordinator's
 state, running, making the record tables and writing them are timed apart. "simulated" counts the run alone, "recorded"
 the run and its tables, "all" everything but making the workload itself. The offered load is 75% of what the same engine
-serves when all requests are present at once. Raw SimPy is one process that yields timeouts.
+serves when all requests are present at once. Raw SimPy is one process that yields timeouts, timed before and after
+every simulation: "ratio" is the median over the repeats of simulated requests a second over the mean of the two, so
+that a machine that is busy for a while slows both sides of it.
 
 With the traces at hand (`--data`), the full Azure conversation hour and the Mooncake conversation trace run on 1, 4 and
 16 engines. `make bench` runs this twice, with the package as it is and compiled (see setup.py); the last column is a
@@ -18,6 +20,7 @@ import argparse
 import hashlib
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -132,16 +135,17 @@ def chats(num_requests: int) -> Workload:
 
 def report(name: str, workload: Workload, repeats: int, num_engines: int = 1, **limits: int) -> None:
     """Print one line: the median of some runs."""
-    rows, raw = [], []
+    rows, raw = [], [timeouts_per_second()]
     for _ in range(repeats):
-        raw.append(timeouts_per_second())
         rows.append(timed_run(workload, num_engines, **limits))
+        raw.append(timeouts_per_second())
     count = num_calls(workload)
     run, tables, everything = (
         float(np.median([sum(row[phase] for phase in phases) for row in rows]))
         for phases in (("run",), ("run", "tables"), ("all",))
     )
-    ratio = float(np.median([count / row["run"] / speed for row, speed in zip(rows, raw, strict=True)]))
+    speeds = [(before + after) / 2 for before, after in pairwise(raw)]
+    ratio = float(np.median([count / row["run"] / speed for row, speed in zip(rows, speeds, strict=True)]))
     print(
         f"{name:34s} {num_engines:3d} {count:8,d} {count / run:10,.0f} {count / tables:10,.0f} "
         f"{count / everything:10,.0f} {np.median(raw):12,.0f} {ratio:8.4f}  {int(rows[0]['digest']):012x}",
@@ -152,11 +156,13 @@ def report(name: str, workload: Workload, repeats: int, num_engines: int = 1, **
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "data")
     arguments = parser.parse_args()
     kind = "plain Python" if sim.scheduler.__file__.endswith(".py") else "compiled by mypyc"
-    print(f"simulator: {kind}; profile {PROFILE}; load {LOAD:.0%}; policy fifo; median of {arguments.repeats} runs")
+    print(
+        f"simulator: {kind}; profile {PROFILE}; load {LOAD:.0%}; policy fifo; median of {arguments.repeats} runs, traces one"
+    )
     print(
         f"{'workload':34s} {'eng':>3s} {'requests':>8s} {'simulated':>10s} {'recorded':>10s} {'all':>10s} "
         f"{'SimPy':>12s} {'ratio':>8s}  calls\n{'':48s}{'requests per second':^31s}{'timeouts/s':>14s} {'sim/raw':>8s}"

@@ -11,7 +11,6 @@ is unfinished there until the backend reports its end.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal
 
@@ -24,11 +23,10 @@ from traces.workload import Workload
 Orchestration = Literal["client", "service"]
 
 
-@dataclass(slots=True)
 class Actions:
     """What the backend must now do.
 
-    Parameters
+    Attributes
     ----------
     dispatches : list of CallState
         Calls to hand to the engine `call.engine_id` at once.
@@ -38,9 +36,12 @@ class Actions:
         Instant at which to call `views_expired`, where calls are held on views that are out of date.
     """
 
-    dispatches: list[CallState]
-    waits: list[CallState]
-    renew_at: float | None = None
+    __slots__ = ("dispatches", "renew_at", "waits")
+
+    def __init__(self) -> None:  # written out: what a dataclass generates is not compiled, and each event makes one
+        self.dispatches: list[CallState] = []
+        self.waits: list[CallState] = []
+        self.renew_at: float | None = None
 
 
 class Coordinator:
@@ -103,7 +104,7 @@ class Coordinator:
         """An application arrived: its root calls are ready."""
         if self._observes:
             self._policy.observe(Event(EventKind.APPLICATION_ARRIVED, now, application.app_id, None, None))
-        actions = Actions([], [])
+        actions = Actions()
         for call in application.calls:
             if not call.num_blocking:
                 self._make_ready(call, now, actions, pays_latency=True)
@@ -112,7 +113,7 @@ class Coordinator:
 
     def call_submitted(self, call: CallState, now: float) -> Actions:
         """The wait of a call that was returned in `waits` is over."""
-        actions = Actions([], [])
+        actions = Actions()
         self._submit(call, now)
         self._dispatch_ready(now, actions)
         return actions
@@ -120,7 +121,7 @@ class Coordinator:
     def first_token(self, call: CallState, now: float) -> Actions:
         """The client has seen a call's first token."""
         self._observe(EventKind.FIRST_TOKEN, call, now)
-        actions = Actions([], [])
+        actions = Actions()
         self._dispatch_ready(now, actions)
         return actions
 
@@ -141,7 +142,7 @@ class Coordinator:
         call.application.call_done(call)
         if self._observes:
             self._observe(EventKind.CALL_FINISHED, call, now)
-        actions = Actions([], [])
+        actions = Actions()
         for dependant in call.dependants:
             dependant.num_blocking -= 1
             if not dependant.num_blocking:
@@ -153,7 +154,7 @@ class Coordinator:
     def views_expired(self, now: float) -> Actions:
         """The instant of an earlier `renew_at` has come: what was held on old views is offered again."""
         self._renewal_is_due = False
-        actions = Actions([], [])
+        actions = Actions()
         self._dispatch_ready(now, actions)
         return actions
 
@@ -179,7 +180,7 @@ class Coordinator:
         self._engines[call.engine_id].remove(call)
         self._views_are_outdated = True
         self._fail(call, now, reason)
-        actions = Actions([], [])
+        actions = Actions()
         self._dispatch_ready(now, actions)
         return actions
 
@@ -212,7 +213,7 @@ class Coordinator:
                 self._fail(call, now, failing[call.index])
             else:
                 self._return(call, now)
-        actions = Actions([], [])
+        actions = Actions()
         if self._offered:
             self._dispatch_ready(now, actions)
         else:

@@ -29,6 +29,7 @@ class Clock:
     def __init__(self) -> None:
         self.environment = simpy.Environment()
         self._queue: list[Any] = self.environment._queue
+        self._numbers = self.environment._eid
 
     @property
     def now(self) -> float:
@@ -43,11 +44,10 @@ class Clock:
         ValueError
             When `at` lies in the past.
         """
-        environment = self.environment
-        if at < environment._now:
-            raise ValueError(f"at={at} must not be before now={environment._now}")
+        if at < self.environment._now:
+            raise ValueError(f"at={at} must not be before now={self.now}")
         alarm = Alarm(at, callback)
-        heappush(self._queue, (at, order, next(environment._eid), alarm))
+        heappush(self._queue, (at, order, next(self._numbers), alarm))
         return alarm
 
     def advance(self, at: float) -> bool:

@@ -110,7 +110,9 @@ class DecodeSet:
         size, block_size = self.size, self._block_size
         phase = self.tick % block_size
         self.tick = tick = self.tick + num_steps
-        if num_steps < block_size:
+        if num_steps == 1:
+            num_blocks = self._demand[phase]
+        elif num_steps < block_size:
             num_blocks = sum(self._demand[phase : phase + num_steps])
         else:
             cycles, rest = divmod(num_steps, block_size)

@@ -309,7 +309,8 @@ class Engine:
         duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks)
         details = self._details(batch, num_new_tokens)
         self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
-        return self._extend(1)
+        self._end = end = self._last.extend(1)
+        return end
 
     def _plan_decode(self, batch: Batch) -> None:
         """A step of decoding alone: one more of the last stretch, or the first of a new one; or an empty step."""
@@ -320,7 +321,7 @@ class Engine:
                 decode_set = batch.decode_set
             details = self._details(batch, 0)
             self._begin(Stretch(self.scheduler.step, self._end, duration, growth, decode_set, details))
-        self._extend(1)
+        self._end = self._last.extend(1)
 
     def _details(self, batch: Batch, num_prefill_tokens: int) -> tuple[int, int, int, int, int, int, int]:
         return (
@@ -337,13 +338,6 @@ class Engine:
         self.steps.append(self._last)
         self._last = stretch
         self._end_before = self._end
-
-    def _extend(self, num_steps: int) -> float:
-        """Add steps to the last stretch; returns its new end."""
-        last = self._last
-        last.count += num_steps
-        self._end = end = last.end(last.count)
-        return end
 
     def _upcoming(self) -> Stretch:
         """The stretch that the next steps belong to when they only decode; it may not be begun yet."""
@@ -378,4 +372,4 @@ class Engine:
             else:
                 self._begin(Stretch(scheduler.step + 1, self._end, 0.0, 0.0, MIXED, NOTHING))
             scheduler.run_decodes(num_steps)
-            self._extend(num_steps)
+            self._end = self._last.extend(num_steps)

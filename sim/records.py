@@ -48,13 +48,12 @@ class StepLog:
         """Log a stretch that is complete. Steps that ran and preempted nothing are left out."""
         num_decodes, context, num_prefills, num_prefill_tokens, num_running, num_free, num_preempted = stretch.details
         if num_decodes or num_prefills or num_preempted:
-            count = stretch.count
             self._rows += _pack_step(
                 self._engine_id,
                 stretch.first_step,
-                count,
+                stretch.count,
                 stretch.start,
-                stretch.end(count),
+                stretch.finished_at,
                 num_decodes,
                 context,
                 num_prefills,

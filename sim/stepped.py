@@ -275,7 +275,7 @@ class SteppedEngine:
 
     def _close_stretch(self) -> None:
         if self._stretch is not None:
-            self._stretch.count = self._num_done
+            self._stretch.extend(self._num_done)
             self.steps.append(self._stretch)
             self._num_steps += self._num_done
             self._stretch = None

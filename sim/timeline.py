@@ -22,7 +22,7 @@ NOTHING: Details = (0, 0, 0, 0, 0, 0, 0)
 class Stretch:
     """Steps from `first_step` on, beginning at the instant `start`; `count` of them are planned."""
 
-    __slots__ = ("count", "decode_set", "details", "duration", "first_step", "growth", "start")
+    __slots__ = ("count", "decode_set", "details", "duration", "finished_at", "first_step", "growth", "start")
 
     def __init__(
         self, first_step: int, start: float, duration: float, growth: float, decode_set: int, details: Details
@@ -34,6 +34,13 @@ class Stretch:
         self.decode_set = decode_set
         self.details = details
         self.count = 0
+        self.finished_at = start
+
+    def extend(self, num_steps: int) -> float:
+        """Plan `num_steps` more; returns the end of the last of them, now `finished_at`."""
+        self.count = count = self.count + num_steps
+        self.finished_at = at = self.start + count * self.duration + self.growth * (count * (count - 1) // 2)
+        return at
 
     def end(self, num_steps: int) -> float:
         """Instant at which the first `num_steps` steps are done."""

@@ -149,9 +149,8 @@ class ReferenceEngine:
             self._begin_mixed(plan, max(self._end, at))
         elif not self._continues(plan):
             self._begin_decode(plan)
-        self._last.count += 1
         self._num_steps += 1
-        self._end = self._last.end(self._last.count)
+        self._end = self._last.extend(1)
         self._in_flight.append((plan, self._end))
         for request, _, _ in plan.prefills:
             if request.scheduled_at < 0.0:
