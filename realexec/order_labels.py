@@ -13,11 +13,8 @@ from policies.interface import PolicyError
 
 _LIMIT = 2**63 - 1
 
-#: Distance from the outermost label to a new one: room for 8 million new extremes on either side.
-_OUTER_STEP = 2**40
-
-#: Distance from a neighbour to a new label within a gap, where the gap is wide.
-_INNER_STEP = 2**20
+#: A run's labels lie a gap's 65,536th apart once it is long: two million of them fit the whole range.
+_LONGEST_COUNTED_RUN = 16
 
 
 class OrderLabels:
@@ -25,17 +22,19 @@ class OrderLabels:
 
     Notes
     -----
-    Ranks often come in runs, each between the last one and a fixed neighbour, as when a policy orders by stage and then
-    by arrival. A new label therefore stands a small step beside the newer of its two neighbours, so one gap between
-    outer labels takes a million ranks that rise or fall, and about 20 more of the worst order. When a gap has no
-    integer left, the rank shares the label of its lower neighbour: the engine then takes those two in order of arrival.
-    `num_shared` counts such ranks.
+    A new label halves the gap between its neighbours, which suits ranks that come in any order: some sixty of the worst
+    order fit. Ranks also come in runs, each between the last one and a neighbour that stays, as when a policy orders by
+    stage and then by arrival. So the r-th of a run takes only 2^-r of the gap, beside the one before it.
+
+    When a gap has no integer left, the rank shares the label of its lower neighbour: the engine then takes the two in
+    order of arrival. `num_shared` counts such ranks.
     """
 
     def __init__(self) -> None:
         self._ranks: list[Any] = []
         self._labels: list[int] = []
         self._serials: list[int] = []  # when each rank was first seen
+        self._runs: list[int] = []  # place of each rank in its run, negative where the run falls
         self.num_shared = 0
 
     def label(self, rank: Any) -> int:
@@ -52,31 +51,31 @@ class OrderLabels:
                 return self._labels[index]
         except TypeError as error:
             raise PolicyError(f"rank {rank!r} does not compare with the ranks of other calls: {error}") from None
-        label = self._new_label(index)
+        label, run = self._placed(index)
         self._serials.insert(index, len(self._ranks))
         self._ranks.insert(index, rank)
         self._labels.insert(index, label)
+        self._runs.insert(index, run)
         return label
 
-    def _new_label(self, index: int) -> int:
-        """A label for a rank that comes before the one now at `index`."""
-        labels = self._labels
-        if not labels:
-            return 0
-        if index == len(labels):
-            label = min(labels[-1] + _OUTER_STEP, _LIMIT)
-            self.num_shared += label == labels[-1]
-        elif index == 0:
-            label = max(labels[0] - _OUTER_STEP, -_LIMIT)
-            self.num_shared += label == labels[0]
-        else:
-            label = self._between(index)
-            self.num_shared += label == labels[index - 1]
-        return label
+    def _placed(self, index: int) -> tuple[int, int]:
+        """Label and place in its run of a rank that comes before the one now at `index`."""
+        below, above = index - 1, index
+        lower = self._labels[below] if index else -_LIMIT
+        upper = self._labels[above] if index < len(self._labels) else _LIMIT
+        gap = upper - lower
+        if gap < 2:
+            self.num_shared += 1
+            return lower, 0
+        lower_serial = self._serials[below] if index else -1
+        upper_serial = self._serials[above] if index < len(self._labels) else -1
+        if lower_serial > upper_serial:
+            run = max(self._runs[below], 0) + 1
+            return lower + _share(gap, run), run
+        run = max(-self._runs[above], 0) + 1 if upper_serial >= 0 else 1
+        return upper - _share(gap, run), -run
 
-    def _between(self, index: int) -> int:
-        lower, upper = self._labels[index - 1], self._labels[index]
-        step = min(_INNER_STEP, (upper - lower) // 2)
-        if self._serials[index - 1] > self._serials[index]:
-            return lower + step
-        return max(upper - max(step, 1), lower)
+
+def _share(gap: int, run: int) -> int:
+    """How far from its neighbour the label of a run's `run`-th rank lies."""
+    return max(gap >> min(run, _LONGEST_COUNTED_RUN), 1)
