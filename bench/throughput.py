@@ -161,7 +161,7 @@ def main() -> None:
     arguments = parser.parse_args()
     kind = "plain Python" if sim.scheduler.__file__.endswith(".py") else "compiled by mypyc"
     print(
-        f"simulator: {kind}; profile {PROFILE}; load {LOAD:.0%}; policy fifo; median of {arguments.repeats} runs, traces one"
+        f"simulator: {kind}; profile {PROFILE}; load {LOAD:.0%}; policy fifo; median of {arguments.repeats} (traces: 1)"
     )
     print(
         f"{'workload':34s} {'eng':>3s} {'requests':>8s} {'simulated':>10s} {'recorded':>10s} {'all':>10s} "
