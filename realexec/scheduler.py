@@ -27,20 +27,17 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
 
-class _Recording:
-    """Records what the scheduler beside it plans, and when its steps end.
+class SyncRecordingScheduler(Scheduler):  # type: ignore[misc]
+    """vLLM's synchronous scheduler, recorded.
 
     A step is planned when `schedule` returns and has ended when `update_from_output` is called.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        options = options_of(self.vllm_config.additional_config)
-        self._recorder = Recorder(Path(options.record_folder)) if options.record_folder else None
-        self._prepare(options)
-
-    def _prepare(self, options: EngineOptions) -> None:
-        """For subclasses."""
+        self._options = options_of(self.vllm_config.additional_config)
+        folder = self._options.record_folder
+        self._recorder = Recorder(Path(folder)) if folder else None
 
     def schedule(self, throttle_prefills: bool = False) -> SchedulerOutput:
         output = super().schedule(throttle_prefills)
@@ -55,20 +52,22 @@ class _Recording:
         return super().update_from_output(scheduler_output, model_runner_output)
 
 
-class _PolicyOrder(_Recording):
-    """Orders waiting requests by the policy's rank; to be used with `scheduling_policy="priority"`.
+class SyncPolicyScheduler(SyncRecordingScheduler):
+    """The same, where waiting requests stand in the order of a policy's ranks.
 
-    vLLM's rules for that stay: a request waits behind the lower ranks and, among equals, behind earlier arrivals;
-    memory is taken from the running request that is last in this order, which then waits in its place again.
+    To be used with `scheduling_policy="priority"`, whose rules stay: a request waits behind lower ranks and, among
+    equals, behind earlier arrivals; memory is taken from the running request that is last in this order, which then
+    waits in its place again. That is what `sim.scheduler` does.
     """
 
-    def _prepare(self, options: EngineOptions) -> None:
-        self._policy = _build_policy(options)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._policy = _build_policy(self._options)
         self._calls: dict[str, CallMetadata] = {}
         self.waiting = PolicyQueue()
 
     def add_request(self, request: Request) -> None:
-        call = self._calls[request.request_id] = from_extra_args(_extra_args(request))
+        call = self._calls[request.request_id] = from_extra_args(request.sampling_params.extra_args)
         request.priority = self._rank(call)
         super().add_request(request)
 
@@ -84,20 +83,12 @@ class _PolicyOrder(_Recording):
         return self._policy.rank(call, time.monotonic() - call.run_started_at)
 
 
-class RecordingScheduler(_Recording, AsyncScheduler):  # type: ignore[misc]
+class RecordingScheduler(SyncRecordingScheduler, AsyncScheduler):  # type: ignore[misc]
     """vLLM's asynchronous scheduler, recorded."""
 
 
-class SyncRecordingScheduler(_Recording, Scheduler):  # type: ignore[misc]
-    """vLLM's synchronous scheduler, recorded."""
-
-
-class PolicyScheduler(_PolicyOrder, AsyncScheduler):  # type: ignore[misc]
+class PolicyScheduler(SyncPolicyScheduler, AsyncScheduler):  # type: ignore[misc]
     """vLLM's asynchronous scheduler, recorded, with the policy's order."""
-
-
-class SyncPolicyScheduler(_PolicyOrder, Scheduler):  # type: ignore[misc]
-    """vLLM's synchronous scheduler, recorded, with the policy's order."""
 
 
 def _build_policy(options: EngineOptions) -> Policy:
@@ -115,7 +106,3 @@ def _build_policy(options: EngineOptions) -> Policy:
         raise ValueError(f"policy={options.policy!r} is not an importable 'module:Class': {error}") from error
     policy: Policy = policy_class(**options.policy_parameters)
     return policy
-
-
-def _extra_args(request: Request) -> dict[str, Any] | None:
-    return request.sampling_params.extra_args if request.sampling_params is not None else None

@@ -78,7 +78,8 @@ class StepLoads:
 
     def is_idle_before(self, output: SchedulerOutput) -> bool:
         """Whether no earlier request is unfinished when this step, not read yet, is planned."""
-        return self._num_prompt_tokens.keys() <= output.finished_req_ids
+        finished: set[str] = output.finished_req_ids
+        return self._num_prompt_tokens.keys() <= finished
 
     def read(self, output: SchedulerOutput) -> StepLoad:
         """Load of the next step."""

@@ -125,7 +125,8 @@ class VllmEngine:
             info = vllm.device_facts(options)
         self._llm = await self._building
         self._by_priority = config.scheduler_config.policy == "priority"
-        return vllm.engine_info(config, info, self._log)
+        resolved: EngineInfo = vllm.engine_info(config, info, self._log)
+        return resolved
 
     async def generate(self, request: EngineRequest, on_first_token: Callable[[], None]) -> Completion:
         """Run one request to its end; see `EngineBackend.generate`.

@@ -57,7 +57,7 @@ class VirtualExecutor(Executor):  # type: ignore[misc]
         return [{f"layers.{index}": spec for index in layers} for _ in range(self.parallel_config.world_size)]
 
     def determine_available_memory(self) -> list[int]:
-        """Bytes for the KV cache, on each GPU of the group: as many tokens of this model as the measured engine held."""
+        """Bytes for the KV cache on each GPU of the group: as many tokens of this model as the measured engine held."""
         measured = self._profile.engine_defaults
         num_blocks = measured.num_blocks * measured.block_size // self.cache_config.block_size
         return [

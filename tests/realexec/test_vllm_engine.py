@@ -130,7 +130,7 @@ def test_a_cancelled_call_leaves_the_engine(tmp_path):
 def test_a_call_that_is_too_long_is_refused_alone(tmp_path):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
-            with pytest.raises(CallFailure, match="request huge: engine 0 refused it: .*4096"):
+            with pytest.raises(CallFailure, match=r"request huge: engine 0 refused it: .*4096"):
                 await engine.generate(request("huge", num_prompt=5000), lambda: None)
             return await engine.generate(request("next"), lambda: None)
 

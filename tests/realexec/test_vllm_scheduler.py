@@ -1,0 +1,136 @@
+"""What the scheduler inside vLLM's engine records, and the order in which it takes waiting calls."""
+
+import asyncio
+
+import pandas as pd
+import pytest
+
+from policies.calls import build_applications
+from policies.fifo import Fifo
+from policies.interface import Policy
+from realexec.call_metadata import to_extra_args
+from realexec.interface import EngineRequest
+from realexec.vllm_engine import VllmEngine, VllmOptions
+from sim.profile import load_profile
+from sim.reference.version import require_vllm
+from sim.run import SimulatedCluster, settings_of, simulate
+from traces.records import STEP_COLUMNS
+from traces.workload import Application, Call, Workload, text
+
+COUNTS = [name for name in STEP_COLUMNS if name.startswith("num_")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _vllm():
+    try:
+        require_vllm()
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+class ShortestPrompt(Policy):
+    """Built in the engine's process; `sign` -1 reverses it."""
+
+    def __init__(self, sign: int = 1) -> None:
+        self.sign = sign
+
+    def rank(self, call, now):
+        return (self.sign * call.num_prompt_tokens, call.call_id)
+
+
+class Turning(Policy):
+    """Prefers short prompts until the run is a second old, then long ones."""
+
+    reranks = True
+
+    def rank(self, call, now):
+        return call.num_prompt_tokens if now < 1.0 else -call.num_prompt_tokens
+
+
+def one_application(lengths):
+    """Calls of (prompt, output) tokens, ready at once."""
+    calls = tuple(
+        Call(f"c{index}", (text(f"text {index}", num_prompt),), num_output)
+        for index, (num_prompt, num_output) in enumerate(lengths)
+    )
+    return Workload("test", (Application("a", 0.0, calls),))
+
+
+async def measure(engine, lengths):
+    """Give all calls to an engine in their order; returns its records."""
+    calls = build_applications(one_application(lengths))[0].calls
+    await engine.start()
+    try:
+        now = asyncio.get_running_loop().time()  # time.monotonic(), as everywhere here
+        requests = [
+            EngineRequest(
+                call.call_id,
+                [1000 + call.index] * call.num_prompt_tokens,
+                call.num_output_tokens,
+                extra_args=to_extra_args(call, now),
+            )
+            for call in calls
+        ]
+        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests))
+    finally:
+        await engine.stop()
+    return engine.records()
+
+
+def simulated_steps(lengths, limits):
+    """A row of `count` steps is written out; only the first preempts, and what is known of it alone is then NaN."""
+    profile = load_profile("h100-llama-13b")
+    cluster = SimulatedCluster(profile, 1, settings_of(profile, **limits))
+    stretches = simulate(one_application(lengths), Fifo(), cluster).steps
+    steps = stretches.loc[stretches.index.repeat(stretches["count"]), COUNTS].astype(float)
+    position = steps.groupby(level=0).cumcount().to_numpy()
+    steps["num_context_tokens"] += position * steps["num_decodes"]
+    steps.loc[position > 0, ["num_running", "num_free_blocks"]] = float("nan")
+    steps.loc[position > 0, "num_preempted"] = 0.0
+    return steps.reset_index(drop=True)
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_recorded_steps_are_those_of_the_simulator(is_async, tmp_path):
+    """All calls arrive while the engine wakes for the first, so no instant decides; memory is short for them all."""
+    lengths = [(300 + 10 * index, 40 + index) for index in range(6)]
+    limits = {"num_blocks": 128, "max_model_len": 500, "async_scheduling": is_async}
+    options = VllmOptions(device="virtual", limits=limits)
+    records = asyncio.run(measure(VllmEngine(0, options, tmp_path), lengths))
+    simulated = simulated_steps(lengths, limits)
+    measured = records.steps[COUNTS].astype(float).where(simulated.notna())
+    assert measured["num_preempted"].sum() > 0
+    pd.testing.assert_frame_equal(measured, simulated)
+    assert sum(facts.num_preemptions for facts in records.requests.values()) == measured["num_preempted"].sum()
+
+
+def test_instants_of_steps_follow_one_another(tmp_path):
+    lengths = [(100, 30), (200, 20)]
+    steps = asyncio.run(measure(VllmEngine(0, VllmOptions(device="virtual"), tmp_path), lengths)).steps
+    assert (steps["started_at"].to_numpy()[1:] >= steps["finished_at"].to_numpy()[:-1]).all()
+    step_cost = load_profile("h100-llama-13b").step_cost(async_scheduling=True)
+    decodes = steps[(steps["num_prefills"] == 0) & (steps["num_decodes"] > 0)]
+    modelled = [step_cost.step(d, c, ()) for d, c in decodes[["num_decodes", "num_context_tokens"]].to_numpy()]
+    assert decodes["finished_at"].iloc[-1] - decodes["started_at"].iloc[0] == pytest.approx(sum(modelled), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("policy", "parameters", "order"),
+    [
+        ("ShortestPrompt", {}, ["c0", "c3", "c1", "c2"]),
+        ("ShortestPrompt", {"sign": -1}, ["c0", "c2", "c1", "c3"]),
+        ("Turning", {}, ["c0", "c3", "c2", "c1"]),
+    ],
+)
+def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, tmp_path):
+    """One call runs at a time; the first is taken before the others are known, and lasts 0.9 s."""
+    options = VllmOptions(
+        device="virtual",
+        order="engine",
+        policy=f"{__name__}:{policy}",
+        policy_parameters=parameters,
+        limits={"max_num_seqs": 1},
+    )
+    lengths = [(50, 80), (400, 5), (500, 5), (300, 30)]
+    facts = asyncio.run(measure(VllmEngine(0, options, tmp_path), lengths)).requests
+    assert sorted(facts, key=lambda name: facts[name].scheduled_at) == order
