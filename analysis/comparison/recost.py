@@ -30,8 +30,8 @@ FEATURES = ("num_decodes", "num_context_tokens", "num_prefills", "num_prefill_to
 #: Neighbours whose corrected durations are averaged.
 NUM_NEIGHBOURS = 4
 
-#: Steps of the other run that are searched; more are thinned out evenly.
-MAX_REFERENCE = 200_000
+#: Rows of either run that are priced and searched; more are thinned out evenly, and the price scaled up by engine time.
+MAX_ROWS = 200_000
 
 #: A step whose nearest neighbour is further than this share of its price away counts as extrapolated.
 FAR = 0.1
@@ -112,7 +112,7 @@ def price(steps: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
         Rows as `steps`: `price` in seconds a step, and `distance`, how much of a price the nearest neighbour's
         correction is.
     """
-    known = reference.iloc[:: 1 + len(reference) // MAX_REFERENCE]
+    known = thinned(reference)
     features, known_features = (frame[list(FEATURES)].to_numpy(float) for frame in (steps, known))
     design = np.column_stack([known_features, np.ones(len(known))])
     # Counts and tokens have scales of their own; without this the small coefficients are lost in rounding.
@@ -142,11 +142,22 @@ def recost(simulated: pd.DataFrame, measured: pd.DataFrame) -> Recosted | None:
     times = [step_times(simulated), step_times(measured)]
     if times[0].empty or times[1].empty:
         return None
-    totals, priced, far = [], [], []
-    for own, other in (times, times[::-1]):
-        found = price(own, other)
-        seconds = found["price"] * own["count"]
-        totals.append(float((own["step_time"] * own["count"]).sum()))
-        priced.append(float(seconds.sum()))
-        far.append(float(seconds[found["distance"] > FAR].sum()) / max(priced[-1], 1e-12))
-    return Recosted(totals[0], totals[1], priced[0], priced[1], far[0], far[1])
+    totals = [float((own["step_time"] * own["count"]).sum()) for own in times]
+    (simulated_share, simulated_far), (measured_share, measured_far) = (
+        _relative_price(thinned(own), other) for own, other in (times, times[::-1])
+    )
+    return Recosted(*totals, totals[0] * simulated_share, totals[1] * measured_share, simulated_far, measured_far)
+
+
+def thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """Every k-th row, so that at most `MAX_ROWS` are left."""
+    return rows.iloc[:: 1 + (len(rows) - 1) // MAX_ROWS]
+
+
+def _relative_price(steps: pd.DataFrame, reference: pd.DataFrame) -> tuple[float, float]:
+    """Price of steps over the time they took, and the share of the price in steps without a similar one."""
+    found = price(steps, reference)
+    seconds = found["price"] * steps["count"]
+    total, taken = float(seconds.sum()), float((steps["step_time"] * steps["count"]).sum())
+    far = float(seconds[found["distance"] > FAR].sum())
+    return (total / taken, far / total) if total > 0 and taken > 0 else (1.0, 0.0)

@@ -8,7 +8,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison.recost import price, step_times
+from analysis.comparison.recost import price, step_times, thinned
 from analysis.plots import style
 
 #: Most dots of a kind.
@@ -41,7 +41,7 @@ def step_residuals(simulated: pd.DataFrame, measured: pd.DataFrame, *, caption: 
     ValueError
         When a run recorded no steps.
     """
-    times, reference = step_times(measured), step_times(simulated)
+    times, reference = thinned(step_times(measured)), step_times(simulated)
     if times.empty or reference.empty:
         raise ValueError("steps have 0 rows in one of the runs, so there is no step time to compare")
     frame = times.assign(residual=100 * (price(times, reference)["price"] / times["step_time"] - 1))
