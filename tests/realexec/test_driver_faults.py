@@ -5,7 +5,9 @@ import time
 
 import pytest
 
+from policies.gateway import Gateway
 from policies.interface import HOLD, Policy
+from policies.load import find_policy_class, policy_names
 from realexec.attempts import FaultHandling
 from realexec.fake import FakeEngine, Script
 from realexec.interface import EngineFailure
@@ -13,6 +15,7 @@ from realexec.run import RealCluster, measure
 from traces.records import read_run, write_run
 from traces.workload import Application, Call, Workload, num_calls, text
 
+POLICIES = [name for name in policy_names() if name != "compose"]
 SLOW = Script(time_to_first_token=0.02, time_per_token=0.02)
 REASON = "the engine died, as its script says"
 
@@ -41,6 +44,16 @@ def test_calls_of_an_engine_that_dies_finish_on_the_others(measured, map_reduces
     [fault] = run.faults("engine lost")
     assert (fault["engine"], fault["reason"]) == (0, REASON)
     assert 0.0 < fault["at"] < run.calls.finished_at.max()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("window", [0, 3])
+def test_every_policy_goes_on_with_the_engines_that_are_left(measured, map_reduces, quick, name, window):
+    """Engine 0 dies, and 2 where it is used, so that an id is not an index any more."""
+    scripts = [dying(0.01), quick, dying(0.03, time_to_first_token=0.01, time_per_token=0.001), quick]
+    run = measured(map_reduces, scripts, policy=find_policy_class(name)(), gateway=Gateway(window=window))
+    assert endings(run) == {"ok": num_calls(map_reduces)}
+    assert 0 in [fault["engine"] for fault in run.faults("engine lost")]
 
 
 def test_a_call_that_is_tried_again_has_two_decisions_and_the_row_of_its_last_attempt(measured, quick):
