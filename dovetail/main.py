@@ -20,6 +20,7 @@ from dovetail.profiles import profiles
 from dovetail.report import report
 from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
+from dovetail.trace import trace
 from dovetail.workload import workload
 
 
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for command in (simulate, measure, compare, report, predict, workload, profiles, reproduce, lockstep, demo):
+for command in (simulate, measure, compare, report, trace, predict, workload, profiles, reproduce, lockstep, demo):
     cli.add_command(command)
 
 

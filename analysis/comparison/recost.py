@@ -146,7 +146,14 @@ def recost(simulated: pd.DataFrame, measured: pd.DataFrame) -> Recosted | None:
     (simulated_share, simulated_far), (measured_share, measured_far) = (
         _relative_price(thinned(own), other) for own, other in (times, times[::-1])
     )
-    return Recosted(*totals, totals[0] * simulated_share, totals[1] * measured_share, simulated_far, measured_far)
+    return Recosted(
+        simulated=totals[0],
+        measured=totals[1],
+        simulated_at_measured_cost=totals[0] * simulated_share,
+        measured_at_simulated_cost=totals[1] * measured_share,
+        extrapolated_simulated=simulated_far,
+        extrapolated_measured=measured_far,
+    )
 
 
 def thinned(rows: pd.DataFrame) -> pd.DataFrame:
