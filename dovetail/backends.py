@@ -36,7 +36,13 @@ backend_options = together(
         metavar="URL",
         help="An engine that a server of vLLM's API already runs; once for each.",
     ),
-    click.option("--record-dir", type=click.Path(path_type=Path), help="Where the servers' schedulers record steps."),
+    click.option(
+        "--record-dir",
+        "record_dirs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Where the server's scheduler records steps; once for each --endpoint, in their order, or not at all.",
+    ),
     click.option(
         "--profile", default="h100-llama-13b", show_default=True, help="Of the virtual device: a name or a file."
     ),
@@ -62,8 +68,8 @@ backend_options = together(
 _GPU_ONLY = ("dtype", "load_format", "tensor_parallel_size", "gpu_memory_utilization")
 _FOREIGN = {
     "--endpoint": ("num_engines", "device", "profile", "order", *_GPU_ONLY),
-    "--device virtual": ("record_dir", *_GPU_ONLY),
-    "--device gpu": ("record_dir", "profile"),
+    "--device virtual": ("record_dirs", *_GPU_ONLY),
+    "--device gpu": ("record_dirs", "profile"),
 }
 
 
@@ -144,8 +150,13 @@ def _endpoints(options: dict[str, Any]) -> list[HttpEngine]:
     stated = given_limits(options)
     for name in stated.keys() - set(LIMITS):
         raise ValueError(f"--{name.replace('_', '-')} is the server's to say, not --endpoint's")
-    common = {"model": options["model"], "stated": stated, "record_dir": options["record_dir"]}
-    return [HttpEngine(index, url, **common) for index, url in enumerate(options["endpoints"])]
+    urls, folders = options["endpoints"], options["record_dirs"] or [None] * len(options["endpoints"])
+    if len(folders) != len(urls):
+        raise ValueError(f"--record-dir was given {len(folders)} times, --endpoint {len(urls)} times: one for each")
+    return [
+        HttpEngine(index, url, model=options["model"], stated=stated, record_dir=folder)
+        for index, (url, folder) in enumerate(zip(urls, folders, strict=True))
+    ]
 
 
 def _engines(options: dict[str, Any], built: VllmOptions, folder: Path) -> list[VllmEngine]:

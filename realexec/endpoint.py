@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -57,10 +58,11 @@ class Endpoint:
         EngineFailure
             When the HTTP client is not installed.
         """
-        try:
-            import aiohttp
-        except ImportError:
-            raise EngineFailure(f"{self.url}: needs aiohttp: pip install 'dovetail[http]'") from None
+        for package in ("aiohttp", "prometheus_client"):
+            if find_spec(package) is None:
+                raise EngineFailure(f"{self.url}: needs {package}: pip install 'dovetail[http]'")
+        import aiohttp
+
         key = os.environ.get(API_KEY_VARIABLE)
         self._session = aiohttp.ClientSession(
             # limit=0: the coordinator's window says how many calls are in flight, not the client.
