@@ -6,6 +6,7 @@ from policies.cache_aware import CacheAware
 from policies.gang import Gang
 from policies.parrot import Parrot
 from policies.preble import Preble
+from policies.prefix_affinity import PrefixAffinity
 from traces.workload import Application, Call, output_of, text
 
 
@@ -241,3 +242,24 @@ def test_calls_at_an_engine_that_is_lost_stop_counting_there(gateway, single):
 def test_bounds_in_the_wrong_order_are_refused(bounds):
     with pytest.raises(ValueError, match="must be positive and at most throughput_bound=4"):
         Parrot(*bounds)
+
+
+# -- prefix affinity guarded by tokens --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("max_imbalance", "num_herded"), [(0, 1), (1, 1), (2, 2), (4, 4)])
+def test_a_hit_is_taken_while_it_saves_its_share_of_what_it_waits_behind(gateway, max_imbalance, num_herded):
+    """Calls of 72 tokens of which 64 can be cached: so many are at engine 0 before another is worth computing anew."""
+    system = gateway([sharing("x", n) for n in range(6)], PrefixAffinity(max_imbalance, "tokens"), num_engines=2)
+    system.arrive_all()
+    assert engines_of(system)[: num_herded + 1] == [0] * num_herded + [1]
+
+
+def test_a_short_prefix_is_not_worth_a_long_prompt_s_wait(gateway):
+    """Both guards allow 4; only one of them sees that 64 cached tokens are little against 936 others."""
+    used = {}
+    for guard in ("calls", "tokens"):
+        system = gateway([sharing("x", n, own=936) for n in range(4)], PrefixAffinity(4, guard), num_engines=4)
+        system.arrive_all()
+        used[guard] = sorted(set(engines_of(system)))
+    assert used == {"calls": [0], "tokens": [0, 1, 2, 3]}
