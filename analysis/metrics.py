@@ -111,12 +111,16 @@ def call_throughput(calls: pd.DataFrame) -> float:
 
 
 def cache_hit_share(calls: pd.DataFrame) -> float:
-    """Prompt tokens found in the prefix cache over all prompt tokens, of completed calls; NaN without prompts."""
+    """Prompt tokens found in the prefix cache over all prompt tokens, of completed calls; NaN without prompts.
+
+    Calls whose engine did not tell (-1) are left out.
+    """
     done = completed(calls)
+    done = done[done["num_cached_tokens"] >= 0]
     num_prompt_tokens = int(done["num_prompt_tokens"].sum())
     return float(done["num_cached_tokens"].sum()) / num_prompt_tokens if num_prompt_tokens else float("nan")
 
 
 def num_preemptions(calls: pd.DataFrame) -> int:
-    """Preemptions of all calls, failed ones included: the engine spent the time."""
-    return int(calls["num_preemptions"].sum())
+    """Preemptions of all calls, failed ones included: the engine spent the time. Unknown ones (-1) do not count."""
+    return int(calls["num_preemptions"].clip(lower=0).sum())

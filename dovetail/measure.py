@@ -116,8 +116,12 @@ def _run(workload: Workload, policy: LoadedPolicy, cluster: RealCluster, entry: 
     from realexec.session import run as run_session
     from traces.workload import num_calls
 
-    with live_view(num_calls(workload), len(cluster.backends)) as begin:
-        return run_session(run(workload, policy.policy, cluster, entry, begin))
+    try:
+        with live_view(num_calls(workload), len(cluster.backends)) as begin:
+            return run_session(run(workload, policy.policy, cluster, entry, begin))
+    except KeyboardInterrupt:  # one that comes later ends the run in order, with records
+        print("dovetail: interrupted before all engines were up; nothing is written", file=sys.stderr)
+        raise
 
 
 def _finish(records: RunRecords, out: Path, folder: Path) -> None:
@@ -138,7 +142,7 @@ def problems(records: RunRecords) -> str:
     """What went wrong in a run, in one line: lost engines, failed calls and the commonest reason, what stopped it."""
     manifest = records.manifest
     lost = [fault for fault in manifest["faults"] if fault["kind"] == "engine lost"]
-    parts = [f"engine {fault['engine']} lost: {fault['reason']}" for fault in lost]
+    parts = [_lost(fault) for fault in lost]
     statuses = records.calls["status"]
     failed = statuses[statuses != "ok"]
     if len(failed):
@@ -146,3 +150,8 @@ def problems(records: RunRecords) -> str:
     if manifest["error"] and not any(manifest["error"] in part for part in parts):
         parts.append(f"run stopped: {manifest['error']}")
     return " ".join("; ".join(parts).split())
+
+
+def _lost(fault: dict[str, Any]) -> str:
+    name = f"engine {fault['engine']}"
+    return f"{name} lost: {fault['reason'].removeprefix(f'{name}: ')}"

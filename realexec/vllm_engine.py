@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from realexec.engine_process import child_environment, new_child, output_into, root_cause, stop_processes
+from realexec.engine_process import child_environment, new_child, not_cut_short, output_into, root_cause, stop_processes
 from realexec.interface import (
     CallFailure,
     Completion,
@@ -121,12 +121,15 @@ class VllmEngine:
             loop = asyncio.get_running_loop()
             with output_into(self._log):
                 self._building = loop.run_in_executor(None, vllm.build_engine, config, self.progress)
-                self._process = await new_child(self._building)
+                await not_cut_short(self._watch(self._building))
             info = vllm.device_facts(options)
         self._llm = await self._building
         self._by_priority = config.scheduler_config.policy == "priority"
-        resolved: EngineInfo = vllm.engine_info(config, info, self._log)
+        resolved: EngineInfo = vllm.engine_info(config, options, info, self._log)
         return resolved
+
+    async def _watch(self, building: asyncio.Future[AsyncLLM]) -> None:
+        self._process = await new_child(building)
 
     async def generate(self, request: EngineRequest, on_first_token: Callable[[], None]) -> Completion:
         """Run one request to its end; see `EngineBackend.generate`.
@@ -164,6 +167,23 @@ class VllmEngine:
             raise ValueError(f"it generated {len(token_ids)} tokens of num_output_tokens={request.num_output_tokens}")
         scheduled_at = output.metrics.scheduled_ts if output.metrics is not None else None
         return Completion(token_ids, output.num_cached_tokens or 0, scheduled_at)
+
+    async def reset(self) -> None:
+        """Forget every cached prefix; no request may be running.
+
+        Raises
+        ------
+        EngineFailure
+            When the engine is lost.
+        """
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        try:
+            done = self._llm is not None and await self._llm.reset_prefix_cache()
+        except EngineDeadError:
+            done = False
+        if not done:
+            raise EngineFailure(f"engine {self.engine_id} cannot be reset: it does not run, or a request does")
 
     async def stop(self) -> None:
         """End the engine's processes, by force where they do not end of themselves; see `EngineBackend.stop`."""

@@ -73,3 +73,9 @@ def test_an_application_with_a_failed_call_has_no_jct(calls):
 def test_preemptions_of_failed_calls_still_count(calls):
     calls.loc[1, "status"] = "aborted"
     assert metrics.num_preemptions(calls) == 1
+
+
+def test_what_an_engine_did_not_tell_is_not_counted(calls):
+    unknown = calls.assign(num_preemptions=[-1, 2, -1], num_cached_tokens=[-1, 10, -1], num_prompt_tokens=20)
+    assert metrics.num_preemptions(unknown) == 2
+    assert metrics.cache_hit_share(unknown) == 0.5
