@@ -7,7 +7,6 @@ tokens went there as the engine's KV memory holds.
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -88,8 +87,19 @@ class EngineState:
 
 def snapshot(engine: EngineState, now: float) -> EngineState:
     """A copy that does not change any more, for policies that must see old views."""
-    frozen = copy(engine)
+    # Not `copy.copy`, which cannot copy a class that mypyc compiled.
+    frozen = EngineState(
+        engine.engine_id,
+        num_blocks=engine.num_blocks,
+        block_size=engine.block_size,
+        max_num_seqs=engine.max_num_seqs,
+        window=engine.window,
+    )
+    frozen.num_unfinished = engine.num_unfinished
+    frozen.num_unfinished_tokens = engine.num_unfinished_tokens
+    frozen.is_open = engine.is_open
     frozen.observed_at = now
     frozen._by_stage = dict(engine._by_stage)
+    frozen._tokens_sent = engine._tokens_sent
     frozen._last_sent = dict(engine._last_sent)
     return frozen

@@ -35,13 +35,13 @@ class Gang(Policy):
     def observe(self, event: Event) -> None:
         if event.call is None:
             return
-        if event.kind is EventKind.CALL_SUBMITTED:
+        if event.kind in (EventKind.CALL_SUBMITTED, EventKind.CALL_RETURNED):
             self._num_waiting[_group_of(event.call)] += 1
         elif event.kind is EventKind.CALL_DISPATCHED:
             group = _group_of(event.call)
             for count in (self._num_waiting, self._num_admitted):
                 count[group] -= 1
-                if count[group] <= 0:  # below 0 when an engine died and its calls are sent again
+                if count[group] <= 0:
                     del count[group]
 
     def rank(self, call: CallView, now: float) -> tuple[float, str]:

@@ -112,7 +112,7 @@ class Parrot(Policy):
 
     def _count_group(self, event: Event, call: CallView) -> None:
         group = self._groups.setdefault(_key(call), _Group(len(call.group)))
-        if event.kind is EventKind.CALL_SUBMITTED:
+        if event.kind in (EventKind.CALL_SUBMITTED, EventKind.CALL_RETURNED):
             group.num_waiting += 1
         elif event.kind is EventKind.CALL_DISPATCHED:
             group.num_waiting -= 1

@@ -51,7 +51,7 @@ class VirtualTokenCounter(Policy):
         if call is None:
             return
         client = client_of(call.app_id, self._clients)
-        if event.kind is EventKind.CALL_SUBMITTED:
+        if event.kind in (EventKind.CALL_SUBMITTED, EventKind.CALL_RETURNED):
             self._arrive(client)
         elif event.kind is EventKind.CALL_DISPATCHED:
             self._served[client] += call.num_prompt_tokens
@@ -70,7 +70,6 @@ class VirtualTokenCounter(Policy):
         self._num_waiting[client] += 1
 
     def _leave(self, client: str) -> None:
-        # A call that was sent to an engine that died is sent twice, but submitted once.
         if self._num_waiting[client] > 1:
             self._num_waiting[client] -= 1
         else:
