@@ -11,12 +11,14 @@ import sys
 
 import click
 
+from dovetail.calibrate import calibrate
 from dovetail.compare import compare
 from dovetail.demo import demo
 from dovetail.lockstep import lockstep
 from dovetail.measure import measure
+from dovetail.policies_command import policies
 from dovetail.predict import predict
-from dovetail.profiles import profiles
+from dovetail.profiles import profile, profiles
 from dovetail.report import report
 from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
@@ -33,7 +35,22 @@ def cli() -> None:
     """
 
 
-for command in (simulate, measure, compare, report, trace, predict, workload, profiles, reproduce, lockstep, demo):
+for command in (
+    simulate,
+    measure,
+    calibrate,
+    compare,
+    report,
+    predict,
+    workload,
+    policies,
+    profiles,
+    profile,
+    reproduce,
+    lockstep,
+    demo,
+    trace,
+):
     cli.add_command(command)
 
 

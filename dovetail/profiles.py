@@ -1,13 +1,18 @@
-"""`dovetail profiles`: what the shipped step costs were measured on."""
+"""`dovetail profiles` and `dovetail profile`: what step costs were measured on, what they cover, how they fit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from dovetail.options import limit_options, workload_argument
+
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from sim.profile import Profile
 
 
 @click.command()
@@ -16,6 +21,111 @@ def profiles() -> None:
     from dovetail.output import console
 
     console().print(profile_table())
+
+
+@click.group()
+def profile() -> None:
+    """What a profile covers, how it fits, and whether a workload stays within it."""
+
+
+@profile.command()
+@click.argument("name", metavar="PROFILE")
+@click.option(
+    "--picture", type=click.Path(path_type=Path), help="Draw steps over batch, context and prefill: PNG, SVG."
+)
+def show(name: str, picture: Path | None) -> None:
+    """Show what PROFILE, a name or a file, was measured on and how well it fits."""
+    from dovetail.calibration_report import forms_table, residuals_table
+    from dovetail.output import console
+    from dovetail.profile_plot import draw_profile
+    from sim.profile import load_profile
+
+    shown = load_profile(name)
+    out = console()
+    for line in _facts(shown):
+        out.print(line)
+    out.print(_terms_table(shown))
+    if shown.forms:
+        out.print(forms_table(shown))
+    out.print(residuals_table(shown))
+    if picture is not None:
+        draw_profile(shown, picture)
+        out.print(f"wrote {picture}")
+
+
+@profile.command()
+@workload_argument
+@click.option("--profile", "name", default="h100-llama-13b", show_default=True, help="A name or a file.")
+@click.option("--engines", "num_engines", type=click.IntRange(1), default=1, show_default=True)
+@limit_options
+def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
+    """Check whether the steps of WORKLOAD stay within what a profile was measured on.
+
+    Simulates it first come, first served, and says which share of the time is spent in steps beyond each limit. Exit
+    status 1 when any is.
+    """
+    import sys
+
+    from dovetail.output import console
+    from dovetail.profile_check import beyond_domain
+    from dovetail.setting import engine_settings
+    from policies.fifo import Fifo
+    from sim.profile import load_profile
+    from sim.run import SimulatedCluster, simulate
+    from traces.files import load_workload
+
+    checked = load_profile(name)
+    cluster = SimulatedCluster(checked, num_engines, engine_settings(checked, options))
+    frame = beyond_domain(checked.domain, simulate(load_workload(workload), Fifo(), cluster))
+    table = _frame_table(frame)
+    table.title = f"{workload.name} within {checked.name}"
+    console().print(table)
+    sys.exit(1 if (frame["share of time beyond (%)"] > 0).any() else 0)
+
+
+def _facts(shown: Profile) -> list[str]:
+    """Where the profile comes from and what it covers, one line each."""
+    measured, domain, engine = shown.measurement, shown.domain, shown.engine_defaults
+    return [
+        f"{shown.name}: {shown.model.name}, {shown.model.dtype}, on {measured.gpu} x{shown.tensor_parallel}",
+        f"{measured.engine} {measured.engine_version}, measured {measured.date}",
+        *(f"source: {source}" for source in measured.sources),
+        f"method: {measured.method}",
+        f"covers steps of up to {domain.max_tokens_per_step:,} tokens and {domain.max_decodes:,} decoding calls, "
+        f"{domain.max_context_tokens:,} context tokens in a step, {domain.max_context_tokens_per_call:,} in a call",
+        f"engine: {engine.num_blocks:,} blocks of {engine.block_size} tokens, {engine.max_num_seqs} sequences, "
+        f"{engine.max_num_batched_tokens:,} tokens a step",
+    ]
+
+
+def _terms_table(shown: Profile) -> Table:
+    """Coefficients of the step cost with their standard errors, where these are known."""
+    from rich.table import Table
+
+    from sim.uncertainty import coefficients, standard_errors
+
+    table = Table("term", box=None, title="Terms", title_justify="left")
+    for title in ("knot", "value", "standard error (%)"):
+        table.add_column(title, justify="right")
+    errors = standard_errors(shown)
+    for name, value in coefficients(shown.terms).items():
+        if value:
+            curve, _, index = name.rstrip("]").partition("[")
+            knot = str(getattr(shown.terms, curve).counts[int(index)]) if index else ""
+            error = f"{100 * errors[name] / value:.2f}" if name in errors else ""
+            table.add_row(curve, knot, f"{value * 1e6:,.6g} us", error)
+    return table
+
+
+def _frame_table(frame: Any) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, title_justify="left")
+    for index, title in enumerate(frame.columns):
+        table.add_column(str(title), justify="left" if index == 0 else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row))
+    return table
 
 
 def profile_table() -> Table:

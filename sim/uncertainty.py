@@ -59,6 +59,14 @@ def with_coefficients(terms: Terms, values: Mapping[str, float]) -> Terms:
     return msgspec.structs.replace(terms, **changes)
 
 
+def standard_errors(profile: Profile) -> dict[str, float]:
+    """Standard error of each coefficient that has one, in seconds."""
+    if profile.uncertainty is None:
+        return {}
+    names, covariance = profile.uncertainty.coefficients, profile.uncertainty.covariance
+    return {name: max(covariance[index][index], 0.0) ** 0.5 for index, name in enumerate(names)}
+
+
 def drawn_profiles(profile: Profile, num_draws: int, rng: np.random.Generator) -> Iterator[Profile]:
     """Profiles whose terms are drawn from the normal distribution of the fit, cut off at zero.
 

@@ -128,13 +128,13 @@ SYNCHRONOUS = Extent(
 
 #: Enough to see that the machinery works.
 SMALL = Extent(
-    contexts=(64, 1024),
+    contexts=(64, 600),
     staircases=((32, 16, 8, 4, 2, 1), (21, 11, 5, 3, 1)),
     num_hold_steps=8,
     backgrounds=((1, 64), (8, 512)),
-    chunks=(16, 128, 512, 1024, 1800, 3500),
+    chunks=(16, 128, 256, 512, 1024, 1800, 3500),
     cached=(1024,),
-    shared=((512, 64, 1), (2048, 64, 1)),
+    shared=((256, 32, 1), (512, 64, 1), (1024, 32, 1), (1024, 64, 2), (2048, 64, 1)),
     num_idle=3,
     num_repeats=1,
 )

@@ -15,8 +15,8 @@ from sim.profile import Domain, EngineDefaults, Measurement, ModelShape, Profile
 
 _METHOD = (
     "Fitted to the steps of a calibration (dovetail calibrate): decode staircases, prefills beside decoding calls, "
-    "calls that share prefixes, calls into an idle engine. A fifth of the points of each kind, drawn at random, was held "
-    "out; the form was chosen by cross-validation over the others."
+    "calls that share prefixes, calls into an idle engine. A fifth of the points of each kind, drawn at random, was "
+    "held out; the form was chosen by cross-validation over the others."
 )
 
 

@@ -1,8 +1,12 @@
-"""Steps condensed to what a fit works on: medians over equal decode steps, prefill steps one by one."""
+"""Steps condensed to what a fit works on: medians over equal decode steps, prefill steps one by one.
+
+The engine core notes the end of a step when it gets round to its output. When the host is late, that step looks long
+and the next one short by as much; medians do not feel it, a prefill step with a short decode step behind it is left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -14,13 +18,37 @@ from sim.fitting.samples import Sample
 _NUM_TRANSIENT = 2
 
 
-def samples_of(steps: Iterable[Step]) -> list[Sample]:
+#: A decode step this much shorter than others of its batch began before the step ahead of it was noted.
+_SHORT = 0.85
+
+
+def samples_of(steps: Sequence[Step]) -> list[Sample]:
     """Samples of replayed steps, in order.
 
     A run of decode steps over the same calls gives the median of its durations at its mean context, since a step is
     affine in context; its first two steps are left out where there are others.
     """
-    return [sample for _, run in groupby(steps, key=_run_key) for sample in _run_samples(list(run))]
+    on_time = _on_time(steps)
+    return [sample for _, run in groupby(on_time, key=_run_key) for sample in _run_samples(list(run))]
+
+
+def _on_time(steps: Sequence[Step]) -> list[Step]:
+    """Steps without the prefills whose end was noted late."""
+    decodes: dict[tuple[object, ...], list[float]] = {}
+    for step in steps:
+        if not step.prefills:
+            decodes.setdefault(_run_key(step), []).append(step.seconds)
+    typical = {key: float(np.median(seconds)) for key, seconds in decodes.items()}
+    following = [*steps[1:], None]
+    return [
+        step
+        for step, after in zip(steps, following, strict=True)
+        if not step.prefills
+        or after is None
+        or after.prefills
+        or after.point != step.point
+        or after.seconds >= _SHORT * typical[_run_key(after)]
+    ]
 
 
 def _run_key(step: Step) -> tuple[object, ...]:

@@ -1,0 +1,178 @@
+"""`dovetail calibrate`: a step-cost profile from some minutes of a GPU."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dovetail.options import given_limits, limit_options
+
+if TYPE_CHECKING:
+    from realexec.calibration.raw import RawMeasurement
+    from realexec.calibration.session import Setup
+    from realexec.interface import EngineBackend
+    from sim.fitting.samples import Sample
+    from sim.profile import ModelShape, Profile
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Profile to write, PROFILE.json.")
+@click.option("--overwrite", is_flag=True, help="Replace the profile and its points.")
+@click.option(
+    "--device",
+    type=click.Choice(["gpu", "virtual"]),
+    default="gpu",
+    show_default=True,
+    help="virtual: vLLM as it is, on a device that only waits the step times of --profile.",
+)
+@click.option("--model", default="llama-13b", show_default=True, help="Built-in shape, or a folder with a config.json.")
+@click.option("--dtype", default="float16", show_default=True)
+@click.option(
+    "--tensor-parallel-size", type=click.IntRange(1), default=1, show_default=True, help="GPUs of the engine."
+)
+@click.option("--gpu-memory-utilization", type=float, default=0.9, show_default=True)
+@click.option(
+    "--profile", default="h100-llama-13b", show_default=True, help="Of the virtual device; of the estimates of time."
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(30.0),
+    default=600.0,
+    show_default=True,
+    help="GPU time, seconds, engine starts included; points that would not end in time are left out.",
+)
+@click.option("--small", is_flag=True, help="A plan of seconds, to see that everything works.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the order and the held-out points."
+)
+@click.option(
+    "--from",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Fit the points of this folder again; nothing is measured.",
+)
+@limit_options
+def calibrate(out: Path, **options: Any) -> None:
+    """Measure the steps of a GPU with vLLM and fit a profile to them.
+
+    Runs small loads through the engine as it is used, with random weights: decode batches of many sizes and contexts,
+    prefills beside them, calls that share prefixes, calls into an idle engine; with asynchronous and with synchronous
+    scheduling. A fifth of the loads is held out and says how well the profile predicts. Limits left out are those of
+    --profile.
+
+    Writes PROFILE.json and the folder PROFILE.points with the raw points, the plan, the engines' logs and a picture.
+    Interrupted, it keeps the points that are whole; --from fits them.
+    """
+    from dovetail.calibration_report import print_report, write_samples
+
+    if out.suffix != ".json":
+        raise ValueError(f"--out {out} must end in .json")
+    points = out.with_suffix(".points")
+    for path in (out, points):
+        if path.exists() and not options["overwrite"] and path != options["folder"]:
+            raise ValueError(f"{path} exists already; add --overwrite to replace it")
+    raw, shape = _measured(points, options) if options["folder"] is None else _read(options)
+    profile, samples, warnings = _fitted(out, raw, shape)
+    write_samples(points, samples, profile)
+    for warning in warnings:
+        print(f"dovetail: warning: {warning}", file=sys.stderr)
+    print_report(profile, raw)
+    print(f"wrote {out} and {points}")
+
+
+def _fitted(out: Path, raw: RawMeasurement, shape: ModelShape) -> tuple[Profile, list[Sample], list[str]]:
+    """Fit, and write the profile."""
+    import msgspec
+
+    from dovetail.output import whole_file
+    from realexec.calibration.profile import calibrated_profile
+
+    profile, samples, warnings = calibrated_profile(out.stem, raw, shape)
+    with whole_file(out, overwrite=True) as file:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(profile), indent=1) + b"\n")
+    return profile, samples, warnings
+
+
+def _read(options: dict[str, Any]) -> tuple[RawMeasurement, ModelShape]:
+    from realexec.calibration.raw import read_raw
+    from realexec.models import model_shape
+
+    raw = read_raw(options["folder"])
+    return raw, model_shape(raw.engine["settings"]["model"], raw.engine["settings"]["dtype"])
+
+
+def _measured(points: Path, options: dict[str, Any]) -> tuple[RawMeasurement, ModelShape]:
+    """Run the plan; what was measured is written also when it is interrupted."""
+    from dovetail.output import uninterrupted
+    from realexec.calibration.raw import write_raw
+    from realexec.calibration.session import Session
+    from realexec.models import model_shape
+    from realexec.session import run
+
+    shape = model_shape(options["model"], options["dtype"])
+    session = Session(_setup(points, shape, options), _report)
+    print(
+        f"dovetail: about {_estimated(session.setup, options):.0f} s of points, and two engine starts", file=sys.stderr
+    )
+    try:
+        run(session.run())
+    finally:
+        with uninterrupted():
+            if (raw := session.raw()) is not None:
+                write_raw(points, raw, session.plan)
+                print(f"dovetail: {len(raw.points)} points are in {points}", file=sys.stderr)
+    if raw is None:
+        raise ValueError("no point was measured")
+    return raw, shape
+
+
+def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
+    from realexec.calibration.session import Setup
+    from sim.profile import load_profile
+
+    return Setup(
+        make_engine=lambda is_async, folder: _engine(is_async, folder, options),
+        cost=load_profile(options["profile"]).step_cost(async_scheduling=True),
+        folder=points if points.parent.exists() else Path(tempfile.mkdtemp(prefix="dovetail-calibrate-")),
+        budget=options["budget"],
+        vocab_size=shape.vocab_size,
+        tensor_parallel_size=options["tensor_parallel_size"],
+        seed=options["seed"],
+        small=options["small"],
+    )
+
+
+def _engine(async_scheduling: bool, folder: Path, options: dict[str, Any]) -> EngineBackend:
+    from realexec.vllm_engine import VllmEngine, VllmOptions
+    from sim.profile import load_profile
+
+    defaults = load_profile(options["profile"]).engine_defaults
+    names = ("block_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens")
+    limits = {name: getattr(defaults, name) for name in names} | given_limits(options)
+    asked = ("device", "model", "profile", "dtype", "tensor_parallel_size", "gpu_memory_utilization")
+    given = {name: options[name] for name in asked}
+    built = VllmOptions(**given, limits=limits | {"async_scheduling": async_scheduling})
+    return VllmEngine(0, built, folder, gpu_ids=range(options["tensor_parallel_size"]))
+
+
+def _estimated(setup: Setup, options: dict[str, Any]) -> float:
+    """Seconds of all points on an engine like that of the profile."""
+    from realexec.calibration.estimate import estimated_seconds
+    from realexec.calibration.plan import Limits, plan
+    from realexec.calibration.session import extent_of
+    from sim.profile import load_profile
+
+    known = load_profile(options["profile"]).engine_defaults
+    limits = Limits(*(getattr(known, name) for name in Limits.__slots__))
+    extents = [extent_of(is_async, setup.small) for is_async in (True, False)]
+    return sum(estimated_seconds(plan(limits, extent), setup.cost, limits.max_num_batched_tokens) for extent in extents)
+
+
+def _report(text: str, seconds_left: float) -> None:
+    """A line on standard error for everything that happens."""
+    left = f"  (about {seconds_left:.0f} s left)" if seconds_left else ""
+    print(f"dovetail: {text}{left}", file=sys.stderr, flush=True)

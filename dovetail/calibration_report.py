@@ -1,0 +1,102 @@
+"""What a calibration found, printed and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from realexec.calibration.raw import RawMeasurement
+    from sim.fitting.samples import Sample
+    from sim.profile import Profile
+
+#: Colours of the kinds of points; the Okabe-Ito palette, which colour-blind readers can tell apart.
+_COLOURS = {"decode": "#0072B2", "prefill": "#D55E00", "sharing": "#009E73", "idle": "#CC79A7", "client": "#999999"}
+
+
+def print_report(profile: Profile, raw: RawMeasurement) -> None:
+    """GPU time, forms tried, errors of the fit."""
+    from dovetail.output import console
+
+    out = console()
+    out.print(f"{profile.measurement.gpu}: {raw.engine['seconds']:.0f} s of GPU time, {len(raw.points)} points")
+    if skipped := raw.engine.get("num_skipped_points"):
+        out.print(f"{skipped} points were left out for want of time")
+    out.print(forms_table(profile))
+    out.print(residuals_table(profile))
+
+
+def forms_table(profile: Profile) -> Table:
+    """Forms of the step cost that were tried, the kept one marked."""
+    from rich.table import Table
+
+    shown = Table("form", box=None, title="Forms tried, errors in cross-validation", title_justify="left")
+    for title in ("terms", "median (%)", "p95 (%)"):
+        shown.add_column(title, justify="right")
+    shown.add_column("")
+    for form in profile.forms:
+        kept = "kept" if form.chosen else ""
+        shown.add_row(form.name, str(form.num_terms), f"{100 * form.median:.2f}", f"{100 * form.p95:.2f}", kept)
+    return shown
+
+
+def residuals_table(profile: Profile) -> Table:
+    """Errors of the profile on every set of points."""
+    from rich.table import Table
+
+    shown = Table("points", box=None, title="Errors of the profile", title_justify="left")
+    for title in ("kind", "number", "median (%)", "p95 (%)", "bias (%)"):
+        shown.add_column(title, justify="right")
+    for row in profile.residuals:
+        errors = (f"{100 * value:.2f}" for value in (row.median, row.p95))
+        kind = "fitted" if row.fitted else "predicted"
+        shown.add_row(row.points, kind, str(row.num_points), *errors, f"{100 * row.bias:+.2f}")
+    return shown
+
+
+def write_samples(folder: Path, samples: Sequence[Sample], profile: Profile) -> None:
+    """`samples.csv.gz` with what the profile says of each, and `residuals.png`."""
+    frame = sample_frame(samples, profile)
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(folder / "samples.csv.gz", index=False, float_format="%.8g")
+    draw_residuals(frame, folder / "residuals.png", title=f"{profile.name}: {profile.measurement.gpu}")
+
+
+def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
+    """Samples with the predicted duration and its relative error; the first step of an idle engine has neither."""
+    from sim.fitting.calibrated import predicted
+
+    frame = pd.DataFrame(samples)
+    frame["predicted_seconds"] = predicted(profile.terms, samples, profile.overheads.idle_start)
+    frame["error"] = frame["predicted_seconds"] / frame["seconds"] - 1
+    frame["prefills"] = [" ".join(f"{new}+{computed}" for new, computed in each) for each in frame["prefills"]]
+    return frame
+
+
+def draw_residuals(frame: pd.DataFrame, path: Path, *, title: str) -> None:
+    """Relative error against measured duration, held-out points as rings, one panel for each scheduling."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for panel, is_async in zip(panels, (True, False), strict=True):
+        part = frame[(frame.asynchronous == is_async) & ~frame.is_first]
+        for kind, rows in part.groupby("kind"):
+            for held_out, each in rows.groupby("held_out"):
+                style = {"facecolors": "none"} if held_out else {"alpha": 0.7}
+                colour = {"edgecolors": _COLOURS[kind]} if held_out else {"color": _COLOURS[kind]}
+                label = f"{kind}{', held out' if held_out else ''}"
+                panel.scatter(1e3 * each.seconds, 100 * each.error, s=14, label=label, **style, **colour)
+        panel.set(xscale="log", xlabel="measured step (ms)", ylim=(-15, 15))
+        panel.set_title(f"{'asynchronous' if is_async else 'synchronous'} scheduling")
+        panel.axhline(0, color="black", linewidth=0.8)
+    panels[0].set_ylabel("profile against measurement (%)")
+    panels[0].legend(fontsize=7, ncols=2)
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)

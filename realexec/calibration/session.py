@@ -1,0 +1,160 @@
+"""A whole calibration within a budget of GPU time: an engine with asynchronous scheduling, then a synchronous one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from realexec.calibration.estimate import estimated_seconds
+from realexec.calibration.measure import Notes, run_points
+from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, Extent, Limits, Point, plan, warm_up
+from realexec.calibration.raw import RawMeasurement, engine_facts, joined, tables_of
+from realexec.interface import EngineBackend, EngineInfo
+from sim.step_cost import StepCost
+
+#: An engine that starts again finds its compiled graphs on disk; loading and capturing stay.
+_SECOND_START = 0.7
+
+#: Kept free of the budget for stopping engines, in seconds.
+_STOP_SECONDS = 15.0
+
+EngineMaker = Callable[[bool, Path], EngineBackend]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a calibration is given.
+
+    Parameters
+    ----------
+    make_engine : callable
+        From asynchronous scheduling or not, and a folder, to an engine that has not started.
+    cost : StepCost
+        Of a similar card, to estimate how long points take.
+    folder : Path
+        For the engines' records and logs.
+    budget : float, seconds
+        Of GPU time, engine starts included. No point starts that would not end within it.
+    vocab_size, tensor_parallel_size, seed : int
+    small : bool
+        A plan of seconds, to see that everything works.
+    """
+
+    make_engine: EngineMaker
+    cost: StepCost
+    folder: Path
+    budget: float
+    vocab_size: int
+    tensor_parallel_size: int = 1
+    seed: int = 0
+    small: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """One calibration, as far as it has come.
+
+    Parameters
+    ----------
+    setup : Setup
+    report : callable
+        Told (text, seconds estimated to be left) as things happen.
+    """
+
+    setup: Setup
+    report: Callable[[str, float], None]
+    plan: list[Point] = field(default_factory=list)
+    num_skipped: int = 0
+    _parts: list[dict[str, pd.DataFrame]] = field(default_factory=list)
+    _info: EngineInfo | None = None
+    _began_at: float = 0.0
+    _seconds: float = 0.0
+
+    async def run(self) -> None:
+        """Measure with both kinds of scheduling; `raw` has what is whole also after an interruption."""
+        self._began_at = time.monotonic()
+        try:
+            for async_scheduling in (True, False):
+                await self._measure(async_scheduling)
+        finally:
+            self._seconds = time.monotonic() - self._began_at
+
+    def raw(self) -> RawMeasurement | None:
+        """What was measured; None when no point was completed."""
+        if self._info is None or not any(len(part["points"]) for part in self._parts):
+            return None
+        facts = engine_facts(
+            self._info,
+            tensor_parallel_size=self.setup.tensor_parallel_size,
+            seconds=self._seconds,
+            date=datetime.now(UTC).date().isoformat(),
+            seed=self.setup.seed,
+            num_skipped_points=self.num_skipped,
+        )
+        return joined(facts, self._parts)
+
+    async def _measure(self, async_scheduling: bool) -> None:
+        """Start an engine, run its points, stop it, keep what it recorded."""
+        kind = "asynchronous" if async_scheduling else "synchronous"
+        backend = self.setup.make_engine(async_scheduling, self.setup.folder / kind)
+        notes = Notes()
+        started_at = time.monotonic()
+        self.report(f"starting an engine with {kind} scheduling", self.setup.budget)
+        try:
+            info = await backend.start()
+            if self._info is None:
+                self._info = info
+            start_seconds = time.monotonic() - started_at
+            self.report(f"engine ready after {start_seconds:.1f} s: {info.num_blocks:,} KV blocks", 0.0)
+            await self._run_points(backend, limits_of(info), notes, async_scheduling, start_seconds)
+        finally:
+            await backend.stop()
+            records = backend.records()
+            self._parts.append(tables_of(notes, records.requests, records.steps, async_scheduling=async_scheduling))
+
+    async def _run_points(
+        self, backend: EngineBackend, limits: Limits, notes: Notes, async_scheduling: bool, start_seconds: float
+    ) -> None:
+        points = plan(limits, extent_of(async_scheduling, self.setup.small), seed=self.setup.seed)
+        reserve = _STOP_SECONDS
+        if async_scheduling:
+            synchronous = plan(limits, extent_of(False, self.setup.small), seed=self.setup.seed)
+            reserve += _SECOND_START * start_seconds + self._estimate(synchronous, limits)
+        deadline = self._began_at + self.setup.budget - reserve
+        common: dict[str, Any] = {"async_scheduling": async_scheduling, "vocab_size": self.setup.vocab_size}
+        await run_points(backend, [warm_up(limits)], Notes(), **common)
+        self.plan += points
+        for index, point in enumerate(points):
+            left = self._estimate(points[index:], limits)
+            if time.monotonic() + self._estimate([point], limits) > deadline:
+                self.num_skipped += len(points) - index
+                self.report(f"out of time: {len(points) - index} of {len(points)} points are not run", 0.0)
+                return
+            self.report(f"{index + 1}/{len(points)} {point.name}", left)
+            await run_points(backend, [point], notes, **common)
+
+    def _estimate(self, points: list[Point], limits: Limits) -> float:
+        return estimated_seconds(points, self.setup.cost, limits.max_num_batched_tokens)
+
+
+def extent_of(async_scheduling: bool, small: bool) -> Extent:
+    """How much is measured with one kind of scheduling."""
+    if async_scheduling:
+        return SMALL if small else FULL
+    if not small:
+        return SYNCHRONOUS
+    return replace(SMALL, contexts=(512,), backgrounds=((8, 512),), shared=())
+
+
+def limits_of(info: EngineInfo) -> Limits:
+    """Limits of an engine as it reported them."""
+    settings: Mapping[str, Any] = info.settings
+    return Limits(
+        info.num_blocks, info.block_size, info.max_num_seqs, info.max_model_len, settings["max_num_batched_tokens"]
+    )
