@@ -18,6 +18,7 @@ COMPILED = [
     "sim/cluster.py",
     "sim/decode_set.py",
     "sim/engine.py",
+    "sim/frontend.py",
     "sim/kv_cache.py",
     "sim/records.py",
     "sim/request.py",

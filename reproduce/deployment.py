@@ -15,8 +15,8 @@ from policies.fifo import Fifo
 from policies.interface import Policy
 from sim.clock import Clock
 from sim.cluster import Cluster, SimulatedEngine
-from sim.engine import EngineListener
 from sim.fitting.parrot_engines import RELEASE_SECONDS
+from sim.frontend import EngineListener
 from sim.gate import Gate
 from sim.hugging_face import OneAtATime
 from sim.parrot_engine import ParrotBatcher, ParrotSettings

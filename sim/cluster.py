@@ -13,7 +13,7 @@ from policies.coordinator import Actions, Coordinator
 from policies.interface import BackendError
 from sim.alarm import Alarm
 from sim.clock import Clock
-from sim.engine import FirstTokenHook
+from sim.frontend import FirstTokenHook
 from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request

@@ -13,57 +13,15 @@ records.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
-
 from sim.alarm import Alarm
-from sim.clock import ENGINE_ORDER, Clock
+from sim.clock import Clock
+from sim.frontend import NO_DELAYS, EngineDelays, EngineListener, FirstTokenHook, Frontend
 from sim.records import StepLog
 from sim.request import Request
 from sim.scheduler import Batch, Scheduler
 from sim.settings import EngineSettings
 from sim.step_cost import StepCost
 from sim.timeline import MIXED, NOTHING, Stretch
-
-
-@dataclass(frozen=True, slots=True)
-class EngineDelays:
-    """Time between a client and its engine core, in seconds.
-
-    Parameters
-    ----------
-    receive : float
-        From handing a call to the engine's client to the core seeing it.
-    reply : float
-        From the end of a step to the client seeing its tokens.
-    wake : float
-        From an idle core's first planning to its second, for what arrives just after it woke.
-    start : float
-        From an idle core's first planning to the start of the step.
-    interval : float
-        Between two calls that are handed over at once: the client sends one after the other.
-    """
-
-    receive: float = 0.0
-    reply: float = 0.0
-    wake: float = 0.0
-    start: float = 0.0
-    interval: float = 0.0
-
-
-class EngineListener(Protocol):
-    """Who is told when a request is done."""
-
-    def request_finished(self, request: Request, at: float) -> None:
-        """The last token reaches the client at the instant `at`.
-
-        The last thing an engine does at a boundary: the listener may move the clock on to `at`.
-        """
-
-
-FirstTokenHook = Callable[[Request, float], None]
 
 
 class Engine:
@@ -91,7 +49,7 @@ class Engine:
         clock: Clock,
         listener: EngineListener,
         *,
-        delays: EngineDelays = EngineDelays(),
+        delays: EngineDelays = NO_DELAYS,
         skip: bool = True,
         on_first_token: FirstTokenHook | None = None,
     ) -> None:
@@ -100,17 +58,12 @@ class Engine:
         self.scheduler = Scheduler(settings)
         self.steps = StepLog(engine_id)
         self._step_cost = step_cost
-        self._clock = clock
-        self._listener = listener
-        self._delays = delays
-        self._reply_delay = delays.reply
+        self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
+        self._inbox = self._frontend.inbox
+        self._wake_delay, self._start_delay = delays.wake, delays.start
         self._skip = skip
-        self._on_first_token = on_first_token
         self._max_num_tokens = min(settings.max_model_len, settings.num_usable_blocks * settings.block_size + 1)
         self._depth = 2 if settings.async_scheduling else 1
-        self._inbox: deque[Request] = deque()
-        self._num_requests = 0
-        self._last_arrival = -1.0
         self._idle = True
         self._visiting = False
         self._alarm: Alarm | None = None
@@ -135,11 +88,7 @@ class Engine:
                 f"max_model_len={self.settings.max_model_len} and num_blocks={self.settings.num_blocks} allow "
                 f"(engine {self.engine_id})"
             )
-        arrived_at = max(now + self._delays.receive, self._last_arrival + self._delays.interval)
-        request.arrived_at = self._last_arrival = arrived_at
-        request.sequence = self._num_requests
-        self._num_requests += 1
-        self._inbox.append(request)
+        arrived_at = self._frontend.send(request, now)
         if self._visiting:
             return  # the visit sets the alarm when it is done
         if self._idle:
@@ -159,7 +108,7 @@ class Engine:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm_step = step
-        self._alarm = self._clock.call_at(at, self._ring, ENGINE_ORDER + self.engine_id)
+        self._alarm = self._frontend.call_at(at, self._ring)
 
     def _ring(self, alarm: Alarm) -> None:
         at = alarm.at
@@ -179,8 +128,7 @@ class Engine:
                 self._set_alarm(step, end)
                 break
         self._visiting = False
-        for request in finished:
-            self._listener.request_finished(request, at + self._reply_delay)
+        self._frontend.reply(finished, at)
 
     def _visit(self, step: int, at: float, finished: list[Request]) -> None:
         """Take the output of steps up to `step`, read arrivals, plan `step + depth` unless it can only decode.
@@ -195,7 +143,8 @@ class Engine:
         if last_tokens and last_tokens[0][0] <= step:
             finished += self._collect_finished(step)
         if self._inbox:
-            self._read_inbox(at)
+            for request in self._frontend.take_arrived(at, self._idle):
+                scheduler.add(request)
         if not scheduler.running and not len(scheduler.waiting):
             self._stop_pipeline()
         elif self._idle:
@@ -215,21 +164,15 @@ class Engine:
             self.scheduler.finish(request)
         return finished
 
-    def _read_inbox(self, at: float) -> None:
-        """Hand over what arrived before this boundary; a core that was idle also takes what arrives as it wakes."""
-        inbox = self._inbox
-        while inbox and (inbox[0].arrived_at < at or (self._idle and inbox[0].arrived_at <= at)):
-            self.scheduler.add(inbox.popleft())
-
     def _start_pipeline(self, at: float) -> None:
         """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first.
 
         But no later than the first one's end: boundaries are in order, or skipping some would change the others.
         """
         self._idle = False
-        self._end = at + self._delays.start
+        self._end = at + self._start_delay
         self._plan(at)
-        self._end_before = min(at + self._delays.wake, self._end)  # a short first step ends before
+        self._end_before = min(at + self._wake_delay, self._end)  # a short first step ends before
 
     def _stop_pipeline(self) -> None:
         self._idle = True
@@ -297,10 +240,7 @@ class Engine:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
         for request in batch.completed:
-            if request.first_token_at < 0.0:
-                request.first_token_at = end + self._reply_delay
-                if self._on_first_token is not None:
-                    self._on_first_token(request, request.first_token_at)
+            self._frontend.note_first_token(request, end)
 
     def _plan_mixed(self, batch: Batch, start: float) -> float:
         """A step with prefills; returns its end."""

@@ -6,7 +6,8 @@ from typing import Any
 
 from sim.clock import Clock
 from sim.cluster import Cluster, SimulatedEngine
-from sim.engine import Engine, EngineDelays
+from sim.engine import Engine
+from sim.frontend import EngineDelays
 from sim.hugging_face import OneAtATime
 from sim.parrot_engine import ParrotBatcher, ParrotSettings
 from sim.profile import Profile, Scheduler

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from sim.clock import Clock
 from sim.cluster import SimulatedEngine
-from sim.engine import EngineListener
+from sim.frontend import EngineListener
 from sim.records import StepLog
 from sim.request import Request
 

@@ -13,20 +13,17 @@ steps that depends on the queue: the profiles have it as a constant per step.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sim.alarm import Alarm
-from sim.clock import ENGINE_ORDER, Clock
-from sim.engine import EngineDelays, EngineListener, FirstTokenHook
+from sim.clock import Clock
+from sim.frontend import NO_DELAYS, EngineDelays, EngineListener, FirstTokenHook, Frontend
 from sim.records import StepLog
 from sim.request import Request
 from sim.step_cost import StepCost
 from sim.timeline import MIXED, Stretch
-
-_NO_DELAYS = EngineDelays()
 
 
 class Resident:
@@ -142,7 +139,7 @@ class SteppedEngine:
         clock: Clock,
         listener: EngineListener,
         *,
-        delays: EngineDelays = _NO_DELAYS,
+        delays: EngineDelays = NO_DELAYS,
         skip: bool = True,
         on_first_token: FirstTokenHook | None = None,
     ) -> None:
@@ -150,12 +147,9 @@ class SteppedEngine:
         self.steps = StepLog(engine_id)
         self._batcher = batcher
         self._step_cost = step_cost
-        self._clock = clock
-        self._listener = listener
-        self._delays = delays
+        self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
+        self._inbox = self._frontend.inbox
         self._skip = skip
-        self._on_first_token = on_first_token
-        self._inbox: deque[Request] = deque()
         self._alarm: Alarm | None = None
         self._plan: StepPlan | None = None
         self._stretch: Stretch | None = None
@@ -175,18 +169,17 @@ class SteppedEngine:
             self._batcher.check(request)
         except ValueError as error:
             raise ValueError(f"{error} (engine {self.engine_id})") from None
-        request.arrived_at = now + self._delays.receive
-        self._inbox.append(request)
+        arrived_at = self._frontend.send(request, now)
         if self._plan is None:
             if self._alarm is None:
-                self._set_alarm(request.arrived_at)
+                self._set_alarm(arrived_at)
         elif self._skip and self._batcher.may_join():
-            self._pull_alarm(request.arrived_at)
+            self._pull_alarm(arrived_at)
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
 
     def _set_alarm(self, at: float) -> None:
-        self._alarm = self._clock.call_at(at, self._ring, ENGINE_ORDER + self.engine_id)
+        self._alarm = self._frontend.call_at(at, self._ring)
 
     def _pull_alarm(self, arrived_at: float) -> None:
         """Visit the first boundary after an arrival, if the alarm is set for a later one."""
@@ -202,22 +195,16 @@ class SteppedEngine:
         at = alarm.at
         self._alarm = None
         finished = self._take_output()
-        self._read_inbox(at)
+        for request in self._frontend.take_arrived(at, self._plan is None):
+            self._batcher.add(request)
         self._start_step(at)
-        for request in finished:
-            self._listener.request_finished(request, at + self._delays.reply)
+        self._frontend.reply(finished, at)
 
     def _take_output(self) -> list[Request]:
         if self._plan is None:
             return []
         num_steps, self._num_done = self._num_due - self._num_done, self._num_due
         return self._batcher.complete(self._plan, num_steps)
-
-    def _read_inbox(self, at: float) -> None:
-        """Hand over what arrived before this boundary; an idle engine also takes what arrives at it."""
-        inbox, idle = self._inbox, self._plan is None
-        while inbox and (inbox[0].arrived_at < at or (idle and inbox[0].arrived_at <= at)):
-            self._batcher.add(inbox.popleft())
 
     def _start_step(self, at: float) -> None:
         plan = self._batcher.next_step()
@@ -232,7 +219,7 @@ class SteppedEngine:
             return
         stretch = self._stretch
         assert stretch is not None  # opened with the plan
-        self._note_starts(plan, at, stretch.end(self._num_done + 1) + self._delays.reply)
+        self._note_starts(plan, at, stretch.end(self._num_done + 1))
         self._num_due = self._num_done + (plan.max_steps if self._skip else 1)
         self._set_alarm(stretch.end(self._num_due))
         if self._inbox and self._skip and self._batcher.may_join():
@@ -240,16 +227,13 @@ class SteppedEngine:
 
     # -- records ------------------------------------------------------------------------------------------------------
 
-    def _note_starts(self, plan: StepPlan, at: float, first_token_at: float) -> None:
+    def _note_starts(self, plan: StepPlan, at: float, end: float) -> None:
         for request, _, num_cached in plan.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
                 request.num_cached_tokens = num_cached
         for request in plan.first_tokens:
-            if request.first_token_at < 0.0:
-                request.first_token_at = first_token_at
-                if self._on_first_token is not None:
-                    self._on_first_token(request, first_token_at)
+            self._frontend.note_first_token(request, end)
 
     def _open_stretch(self, plan: StepPlan, at: float) -> None:
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]

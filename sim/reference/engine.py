@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import deque
 
 from sim.alarm import Alarm
-from sim.clock import ENGINE_ORDER, Clock
-from sim.engine import EngineDelays, EngineListener, FirstTokenHook
+from sim.clock import Clock
+from sim.frontend import NO_DELAYS, EngineDelays, EngineListener, FirstTokenHook, Frontend
 from sim.records import StepLog
 from sim.reference.content import TokenIds
 from sim.reference.scheduler import Plan, ReferenceScheduler
@@ -19,8 +19,6 @@ from sim.request import Request
 from sim.settings import EngineSettings
 from sim.step_cost import StepCost
 from sim.timeline import MIXED, NOTHING, Stretch
-
-_NO_DELAYS = EngineDelays()
 
 
 class ReferenceEngine:
@@ -46,7 +44,7 @@ class ReferenceEngine:
         clock: Clock,
         listener: EngineListener,
         *,
-        delays: EngineDelays = _NO_DELAYS,
+        delays: EngineDelays = NO_DELAYS,
         on_first_token: FirstTokenHook | None = None,
     ) -> None:
         self.engine_id = engine_id
@@ -54,14 +52,10 @@ class ReferenceEngine:
         self._scheduler = ReferenceScheduler(settings)
         self._token_ids = TokenIds()
         self._step_cost = step_cost
-        self._clock = clock
-        self._listener = listener
-        self._delays = delays
-        self._on_first_token = on_first_token
+        self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
+        self._inbox = self._frontend.inbox
+        self._wake_delay, self._start_delay = delays.wake, delays.start
         self._depth = 2 if settings.async_scheduling else 1
-        self._inbox: deque[Request] = deque()
-        self._num_requests = 0
-        self._last_arrival = -1.0
         self._idle = True
         self._visiting = False
         self._has_alarm = False
@@ -73,11 +67,7 @@ class ReferenceEngine:
 
     def submit(self, request: Request, now: float) -> None:
         """Take a request from the client. It must fit the engine (`traces.fit.check_fit`)."""
-        arrived_at = max(now + self._delays.receive, self._last_arrival + self._delays.interval)
-        request.arrived_at = self._last_arrival = arrived_at
-        request.sequence = self._num_requests
-        self._num_requests += 1
-        self._inbox.append(request)
+        arrived_at = self._frontend.send(request, now)
         if self._idle and not self._visiting and not self._has_alarm:
             self._set_alarm(arrived_at)
 
@@ -85,7 +75,7 @@ class ReferenceEngine:
 
     def _set_alarm(self, at: float) -> None:
         self._has_alarm = True
-        self._clock.call_at(at, self._ring, ENGINE_ORDER + self.engine_id)
+        self._frontend.call_at(at, self._ring)
 
     def _ring(self, alarm: Alarm) -> None:
         at = alarm.at
@@ -100,8 +90,7 @@ class ReferenceEngine:
             self._set_alarm(next_at)
         elif self._inbox:
             self._set_alarm(max(self._inbox[0].arrived_at, at))
-        for request in finished:
-            self._listener.request_finished(request, at + self._delays.reply)
+        self._frontend.reply(finished, at)
 
     def _visit(self, at: float, finished: list[Request]) -> float | None:
         """Take the output of the oldest step, read arrivals, plan a step; returns the next boundary, if any.
@@ -110,7 +99,8 @@ class ReferenceEngine:
         """
         if len(self._in_flight) == self._depth:
             finished += self._scheduler.complete(self._in_flight.popleft()[0])
-        self._read_inbox(at)
+        for request in self._frontend.take_arrived(at, self._idle):
+            self._scheduler.add(request, self._token_ids.of(request))
         next_at = None
         if not self._scheduler.has_unfinished:
             self._stop_pipeline()
@@ -121,19 +111,12 @@ class ReferenceEngine:
             next_at = self._in_flight[0][1]
         return next_at
 
-    def _read_inbox(self, at: float) -> None:
-        """Hand over what arrived before this boundary; a core that was idle also takes what arrives as it wakes."""
-        inbox = self._inbox
-        while inbox and (inbox[0].arrived_at < at or (self._idle and inbox[0].arrived_at <= at)):
-            request = inbox.popleft()
-            self._scheduler.add(request, self._token_ids.of(request))
-
     def _start_pipeline(self, at: float) -> float:
         """Begin at an idle engine; returns when the second step is planned: after `wake` under async scheduling."""
         self._idle = False
-        self._end = at + self._delays.start
+        self._end = at + self._start_delay
         self._plan(at)
-        return min(at + self._delays.wake, self._end) if self._depth > 1 else self._end
+        return min(at + self._wake_delay, self._end) if self._depth > 1 else self._end
 
     def _stop_pipeline(self) -> None:
         while self._in_flight:  # a step that runs nothing, planned before the last token was known
@@ -156,10 +139,7 @@ class ReferenceEngine:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
         for request in plan.completed:
-            if request.first_token_at < 0.0:
-                request.first_token_at = self._end + self._delays.reply
-                if self._on_first_token is not None:
-                    self._on_first_token(request, request.first_token_at)
+            self._frontend.note_first_token(request, self._end)
 
     def _continues(self, plan: Plan) -> bool:
         """Whether the same requests decode as in the step before, and nothing else happens."""
