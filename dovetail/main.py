@@ -22,6 +22,7 @@ from dovetail.profiles import profile, profiles
 from dovetail.report import report
 from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
+from dovetail.suite import suite
 from dovetail.trace import trace
 from dovetail.workload import workload
 
@@ -38,6 +39,7 @@ def cli() -> None:
 for command in (
     simulate,
     measure,
+    suite,
     calibrate,
     compare,
     report,
