@@ -149,13 +149,13 @@ class ReferenceEngine:
 
     def _begin_mixed(self, plan: Plan, start: float) -> None:
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
-        duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks)
+        duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks, plan.sharing)
         self._begin(Stretch(self._num_steps, start, duration, 0.0, MIXED, self._details(plan)), None)
 
     def _begin_decode(self, plan: Plan) -> None:
         duration, growth = 0.0, 0.0
         if plan.decodes:
-            duration, growth = self._step_cost.decode_run(len(plan.decodes), _num_context_tokens(plan))
+            duration, growth = self._step_cost.decode_run(len(plan.decodes), _num_context_tokens(plan), plan.sharing)
         decoding = [request for request, _, _ in plan.decodes] if plan.decodes else None
         self._begin(Stretch(self._num_steps, self._end, duration, growth, MIXED, self._details(plan)), decoding)
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from sim.reference import vllm_api as vllm
 from sim.reference.build import block_hasher, build_scheduler
+from sim.reference.step_sharing import StepSharing
 from sim.request import Request
 from sim.settings import EngineSettings
+from sim.step_cost import UNSHARED, Sharing
 
 
 @dataclass(slots=True)
@@ -31,6 +33,8 @@ class Plan:
         vLLM's own description, to be handed back to it.
     sampled : set of str
         Ids of the requests to which the step gives a token.
+    sharing : Sharing
+        KV blocks that several of the decoding requests hold.
     """
 
     prefills: list[tuple[Request, int, int]]
@@ -40,6 +44,7 @@ class Plan:
     left_out: list[Request]
     output: vllm.SchedulerOutput
     sampled: set[str]
+    sharing: Sharing = UNSHARED
 
 
 class _Entry:
@@ -71,6 +76,7 @@ class ReferenceScheduler:
     def __init__(self, settings: EngineSettings) -> None:
         self._scheduler = build_scheduler(settings)
         self._hasher = block_hasher(settings.block_size) if settings.enable_prefix_caching else None
+        self._sharing = StepSharing(settings.block_size)
         self._entries: dict[str, _Entry] = {}
 
     def add(self, request: Request, token_ids: Sequence[int]) -> None:
@@ -85,7 +91,7 @@ class ReferenceScheduler:
         """
         count = request.num_output_tokens
         inner = vllm.Request(
-            f"{request.sequence:09d}",
+            _request_id(request),
             list(token_ids[: request.num_prompt_tokens]),
             vllm.SamplingParams(max_tokens=count, min_tokens=count, ignore_eos=True),
             None,
@@ -133,6 +139,7 @@ class ReferenceScheduler:
         plan = Plan([], [], [], [entry.request for entry in preempted], [], output, set())
         for request_id, num_new in output.num_scheduled_tokens.items():
             self._note(plan, request_id, num_new, before[request_id])
+        plan.sharing = self._sharing.read(output, {_request_id(request) for request, _, _ in plan.prefills})
         for inner in self._scheduler.running:
             if inner.request_id not in before and self._entries[inner.request_id].may_decode:
                 plan.left_out.append(self._entries[inner.request_id].request)
@@ -179,3 +186,7 @@ class ReferenceScheduler:
     def _sampled(self, request_id: str) -> list[int]:
         entry = self._entries.get(request_id)
         return [] if entry is None else [entry.token_ids[entry.inner.num_tokens]]
+
+
+def _request_id(request: Request) -> str:
+    return f"{request.sequence:09d}"
