@@ -1,7 +1,7 @@
 """Build hook: `DOVETAIL_COMPILE=1 pip install --no-build-isolation .` compiles the simulator's inner loop with mypyc.
 
 mypyc comes with mypy, which must then be installed beside setuptools, and needs a C compiler. The modules stay plain
-Python: an ordinary install runs the same source uncompiled and writes the same records, about three times slower.
+Python: an ordinary install runs the same source uncompiled and writes the same records, about four times slower.
 """
 
 import os

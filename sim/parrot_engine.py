@@ -15,24 +15,24 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from sim.paged_limits import PagedLimits
 from sim.request import Request
 from sim.stepped import Resident, StepPlan
 from traces.prefix import PrefixNode
 
 
 @dataclass(frozen=True, slots=True)
-class ParrotSettings:
-    """Limits of the engine.
+class ParrotSettings(PagedLimits):
+    """Limits of the engine; those of `PagedLimits`, and its own.
 
     Parameters
     ----------
-    num_blocks, block_size : int
     max_num_seqs : int
-        Most calls admitted, Parrot's `max_batch_size` (early versions: `max_jobs`).
+        Parrot's `max_batch_size` (early versions: `max_jobs`).
     max_num_batched_tokens : int
-        Most tokens of one step, and so the longest fill.
+        Counts the generated tokens of a step too.
     max_total_tokens : int
-        Most tokens that the generating calls of one step read; 0 = no limit.
+        Most tokens that the generating calls of one step read.
     share_prompts : bool
         Fill the text that a call shares with others once.
     read_shared_once : bool
@@ -44,20 +44,11 @@ class ParrotSettings:
         When a limit is out of range.
     """
 
-    num_blocks: int
-    block_size: int = 16
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 2560
-    max_total_tokens: int = 0
     share_prompts: bool = False
     read_shared_once: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be positive")
-        if self.max_total_tokens < 0:
-            raise ValueError(f"max_total_tokens={self.max_total_tokens} must not be negative")
+        PagedLimits.__post_init__(self)  # `super()` does not find its class in one that has slots
         if self.read_shared_once and not self.share_prompts:
             raise ValueError("read_shared_once=True needs share_prompts=True")
 
@@ -86,13 +77,7 @@ class ParrotBatcher:
     def check(self, request: Request) -> None:
         settings = self._settings
         num_tokens = request.num_prompt_tokens + request.num_output_tokens
-        if request.num_prompt_tokens > settings.max_num_batched_tokens:
-            raise ValueError(
-                f"num_prompt_tokens={request.num_prompt_tokens} exceeds max_num_batched_tokens="
-                f"{settings.max_num_batched_tokens}: this scheduler does not split fills"
-            )
-        if self._num_blocks(num_tokens) > settings.num_blocks:
-            raise ValueError(f"{num_tokens} prompt and output tokens never fit in num_blocks={settings.num_blocks}")
+        settings.check(request)
         if 0 < settings.max_total_tokens < num_tokens:
             raise ValueError(
                 f"{num_tokens} prompt and output tokens exceed max_total_tokens={settings.max_total_tokens}"
@@ -141,13 +126,13 @@ class ParrotBatcher:
             request = self._waiting[0]
             prompt = self._shared_prompt(request)
             if prompt is not None and prompt not in self._contexts:
-                if self._take(self._num_blocks(prompt.end), num_batched + prompt.end):
+                if self._take(self._settings.blocks_for(prompt.end), num_batched + prompt.end):
                     self._filling = prompt
                     prefills.append((request, prompt.end, 0))
                 break
             num_shared = prompt.end if prompt is not None else 0
             num_new = request.num_prompt_tokens - num_shared
-            num_blocks = self._num_blocks(num_new + request.num_output_tokens)
+            num_blocks = self._settings.blocks_for(num_new + request.num_output_tokens)
             if not self._take(num_blocks, num_batched + num_new):
                 break
             self._start(self._waiting.popleft(), num_blocks)
@@ -168,9 +153,6 @@ class ParrotBatcher:
         self._fills.append(resident)
         self._running.append(resident)
         self._running.sort(key=lambda each: each.request.priority)  # stable: admission order among equals
-
-    def _num_blocks(self, num_tokens: int) -> int:
-        return -(-num_tokens // self._settings.block_size)
 
     def _shared_prompt(self, request: Request) -> PrefixNode | None:
         """The longest text that this call shares with others and that leaves a token to fill."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from sim.paged_limits import PagedLimits
 from sim.request import Request
 from sim.stepped import Resident, StepPlan
 
@@ -20,15 +21,11 @@ WATERMARK = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Vllm2023Settings:
-    """Limits, under vLLM's names.
+class Vllm2023Settings(PagedLimits):
+    """Limits, under vLLM's names; those of `PagedLimits`, and its own.
 
     Parameters
     ----------
-    num_blocks, block_size : int
-    max_num_seqs : int
-    max_num_batched_tokens : int
-        Most prompt tokens of one prefill step, and so the longest prompt.
     max_model_len : int
     max_total_tokens : int
         Most tokens of prompts and outputs, as far as they exist, of all running calls when one more is admitted; 0 = no
@@ -38,22 +35,15 @@ class Vllm2023Settings:
     Raises
     ------
     ValueError
-        When a limit is not positive.
+        When a limit is out of range.
     """
 
-    num_blocks: int
-    block_size: int = 16
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 2560
     max_model_len: int = 4096
-    max_total_tokens: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_blocks", "block_size", "max_num_seqs", "max_num_batched_tokens", "max_model_len"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be positive")
-        if self.max_total_tokens < 0:
-            raise ValueError(f"max_total_tokens={self.max_total_tokens} must not be negative")
+        PagedLimits.__post_init__(self)  # `super()` does not find its class in one that has slots
+        if self.max_model_len < 1:
+            raise ValueError(f"max_model_len={self.max_model_len} must be positive")
 
 
 class Vllm2023Batcher:
@@ -79,13 +69,7 @@ class Vllm2023Batcher:
         num_tokens = request.num_prompt_tokens + request.num_output_tokens
         if num_tokens > settings.max_model_len:
             raise ValueError(f"{num_tokens} prompt and output tokens exceed max_model_len={settings.max_model_len}")
-        if request.num_prompt_tokens > settings.max_num_batched_tokens:
-            raise ValueError(
-                f"num_prompt_tokens={request.num_prompt_tokens} exceeds max_num_batched_tokens="
-                f"{settings.max_num_batched_tokens}: this scheduler does not split prompts"
-            )
-        if self._num_blocks(num_tokens) > settings.num_blocks - int(WATERMARK * settings.num_blocks):
-            raise ValueError(f"{num_tokens} prompt and output tokens never fit in num_blocks={settings.num_blocks}")
+        settings.check(request, num_reserved_blocks=int(WATERMARK * settings.num_blocks))
 
     def add(self, request: Request) -> None:
         self._waiting.append(Resident(request, request.num_prompt_tokens, request.num_output_tokens))
@@ -127,12 +111,9 @@ class Vllm2023Batcher:
 
     # -- memory -------------------------------------------------------------------------------------------------------
 
-    def _num_blocks(self, num_tokens: int) -> int:
-        return -(-num_tokens // self._settings.block_size)
-
     def _grow(self, resident: Resident, num_tokens: int) -> None:
         """Give a call the blocks for so many tokens."""
-        num_new = self._num_blocks(num_tokens) - resident.num_blocks
+        num_new = self._settings.blocks_for(num_tokens) - resident.num_blocks
         resident.num_blocks += num_new
         self.num_free_blocks -= num_new
 
@@ -155,7 +136,7 @@ class Vllm2023Batcher:
     def _has_room(self, resident: Resident, num_batched: int) -> bool:
         settings, num_new = self._settings, resident.num_prompt_tokens
         num_held = sum(max(each.num_computed, each.num_prompt_tokens) for each in self._running)
-        num_left_over = self.num_free_blocks - self._num_blocks(num_new)
+        num_left_over = self.num_free_blocks - self._settings.blocks_for(num_new)
         return (
             num_left_over >= int(WATERMARK * settings.num_blocks)
             # A preempted call may have outgrown the limit; vLLM would drop it, here it prefills on its own.
@@ -190,5 +171,7 @@ class Vllm2023Batcher:
         if self._waiting and self._has_room(self._waiting[0], 0):
             return 1
         num_steps = min(each.num_left for each in self._running)
-        num_needed = sum(self._num_blocks(each.num_computed + num_steps) - each.num_blocks for each in self._running)
+        num_needed = sum(
+            self._settings.blocks_for(each.num_computed + num_steps) - each.num_blocks for each in self._running
+        )
         return num_steps if num_needed < self.num_free_blocks else 1
