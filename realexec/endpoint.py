@@ -143,4 +143,6 @@ def _cause(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, aiohttp.ClientConnectorError):
         return (os.strerror(error.os_error.errno) if error.os_error.errno else str(error)).lower()
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "connection lost in the middle of an answer"
     return f"connection lost ({' '.join(str(error).split()) or type(error).__name__})"

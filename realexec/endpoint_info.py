@@ -18,7 +18,8 @@ from realexec.interface import EngineFailure, EngineInfo
 #: Limits a user may state of a server that does not tell them.
 LIMITS = ("num_blocks", "block_size", "max_num_seqs", "max_model_len")
 
-#: Taken where neither server nor user says: vLLM's defaults on cards below 70 GiB and for most attention kernels.
+#: Taken where neither server nor user says: vLLM 0.24's block size on GPUs, and its limit on cards below 70 GiB (on
+#: larger ones, but the A100, it is 1024).
 ASSUMED = {"block_size": 16, "max_num_seqs": 256}
 
 #: Labels of `vllm:cache_config_info` that the manifest gets.
@@ -77,7 +78,9 @@ async def describe(
         When a limit is not told, not stated and has no default, or when server and user contradict.
     """
     cache = await _cache_config(endpoint)
-    scheduler, device, read = await _server_info(endpoint)
+    info = await _server_info(endpoint)
+    scheduler = _part(info, "vllm_config", "scheduler_config")
+    read = _numbers({"max_num_seqs": scheduler.get("max_num_seqs")}, "/server_info")
     read |= _numbers({"num_blocks": cache.get("num_gpu_blocks"), "block_size": cache.get("block_size")}, "/metrics")
     read |= _numbers({"max_model_len": model.get("max_model_len")}, "/v1/models")
     limits = {name: _limit(endpoint.url, name, read, stated) for name in LIMITS}
@@ -87,13 +90,14 @@ async def describe(
         **{name: _plain(cache.get(name)) for name in _CACHE_FIELDS},
         **{name: scheduler.get(name) for name in _SCHEDULER_FIELDS},
         "scheduling_policy": scheduler.get("policy", "not told"),
+        "tensor_parallel_size": _part(info, "vllm_config", "parallel_config").get("tensor_parallel_size"),
         "tells_cached_tokens": tells_cached_tokens,
         "sources": {name: source for name, (_, source) in limits.items()},
     }
     return EngineInfo(
         **{name: value for name, (value, _) in limits.items()},
         settings={name: value for name, value in settings.items() if value is not None},
-        device=device or f"not told by {endpoint.url}",
+        device=_device(info, endpoint.url),
         versions={"vllm": await _version(endpoint)},
     )
 
@@ -136,16 +140,26 @@ async def _cache_config(endpoint: Endpoint) -> dict[str, str]:
     return {**engines[0], "num_gpu_blocks": str(sum(num_blocks)) if num_blocks else ""}
 
 
-async def _server_info(endpoint: Endpoint) -> tuple[dict[str, Any], str, dict[str, tuple[int, str]]]:
-    """Scheduler configuration, name of the device, and the limits among them; empty where it is not told."""
-    path = "/server_info?config_format=json"
-    status, body = await endpoint.ask(path)
-    if status != 200:
-        return {}, "", {}
-    info = _json(body)
-    scheduler = (info.get("vllm_config") or {}).get("scheduler_config") or {}
-    device = ((info.get("system_env") or {}).get("nvidia_gpu_models") or "").replace("\n", ", ")
-    return scheduler, device, _numbers({"max_num_seqs": scheduler.get("max_num_seqs")}, "/server_info")
+async def _server_info(endpoint: Endpoint) -> dict[str, Any]:
+    """All of vLLM's configuration, and the server's environment; empty where it is not told."""
+    status, body = await endpoint.ask("/server_info?config_format=json")
+    return _json(body) if status == 200 else {}
+
+
+def _device(info: Mapping[str, Any], url: str) -> str:
+    """Name of the device. The virtual one is known by its executor, so that nobody takes its times for measured."""
+    executor = _part(info, "vllm_config", "parallel_config").get("distributed_executor_backend")
+    if "realexec.virtual" in str(executor):
+        return f"virtual (profile not told by {url})"
+    gpus = _part(info, "system_env").get("nvidia_gpu_models")
+    return str(gpus).replace("\n", ", ") if gpus else f"not told by {url}"
+
+
+def _part(info: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """An object inside an object, empty where there is none."""
+    for name in names:
+        info = info.get(name) or {}
+    return info
 
 
 async def _version(endpoint: Endpoint) -> str:

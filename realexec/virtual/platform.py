@@ -51,6 +51,8 @@ class VirtualPlatform(Platform):  # type: ignore[misc]
         """Run steps on the virtual executor, and compile nothing."""
         from vllm.config import CompilationMode, CUDAGraphMode
 
+        # A server on this device must be known for one: it then tells its executor at /server_info.
+        os.environ.setdefault("VLLM_SERVER_DEV_MODE", "1")
         parallel = vllm_config.parallel_config
         parallel.distributed_executor_backend = _EXECUTOR
         parallel.worker_cls = "realexec.virtual.executor.NoWorker"

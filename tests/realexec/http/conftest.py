@@ -68,7 +68,7 @@ def _start(folder: Path, *flags: str) -> VllmServer:
     config = json.dumps(to_additional_config(EngineOptions(record_folder=str(folder))))
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host=127.0.0.1", f"--port={port}"]
     command += [f"--model={_MODEL}", *_FLAGS, f"--additional-config={config}", *flags]
-    environment = os.environ | {ENVIRONMENT_VARIABLE: "h100-llama-13b", "VLLM_SERVER_DEV_MODE": "1"}
+    environment = os.environ | {ENVIRONMENT_VARIABLE: "h100-llama-13b"}
     folder.mkdir()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -54,6 +54,7 @@ def test_settings_are_the_servers_own_and_say_where_each_comes_from(servers: lis
     assert (info.max_num_seqs, info.block_size, info.max_model_len) == (8, 16, 4096)
     assert info.settings["scheduling_policy"] == "priority"
     assert info.settings["sources"]["num_blocks"] == "read from /metrics"
+    assert info.device.startswith("virtual")
     assert info.versions["vllm"].startswith("0.24.")
 
 
