@@ -13,10 +13,12 @@ import os
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 #: Guards the environment and the standard output of this process.
 _INHERITED = threading.Lock()
@@ -39,7 +41,8 @@ async def child_environment(variables: Mapping[str, str], gpu_ids: Sequence[int]
     gpu_ids : sequence of int
         Indices into the devices that are visible to this process.
     """
-    await asyncio.to_thread(_INHERITED.acquire)
+    while not _INHERITED.acquire(blocking=False):  # not in a thread, which a cancelled start would leave holding it
+        await asyncio.sleep(0.005)
     visible = os.environ.get(_DEVICES)
     try:
         os.environ.update(variables)
@@ -84,6 +87,15 @@ async def new_child(building: asyncio.Future[Any]) -> BaseProcess | None:
             return created.pop()
         await asyncio.sleep(0.005)
     return None
+
+
+async def not_cut_short(waiting: Coroutine[Any, Any, _T]) -> _T:
+    """Wait to the end, also when cancelled meanwhile; it is cancelled then."""
+    task = asyncio.ensure_future(waiting)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait([task])
 
 
 def root_cause(error: Exception, log: Path) -> str:

@@ -95,6 +95,11 @@ class Recorder:
         number, *counts = step.row
         self._steps.write(np.array((number, started_at, self._finished_at, *counts), dtype=np.float64).tobytes())
 
+    def close(self) -> None:
+        """Nothing more will be recorded."""
+        self._steps.close()
+        self._requests.close()
+
     def _note_requests(self, load: StepLoad, preempted: Collection[str], at: float) -> None:
         for request_id, num_cached, num_output in load.starts:
             old = self._facts.get(request_id)

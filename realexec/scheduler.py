@@ -51,6 +51,11 @@ class SyncRecordingScheduler(Scheduler):  # type: ignore[misc]
             self._recorder.finished(time.monotonic())
         return super().update_from_output(scheduler_output, model_runner_output)
 
+    def shutdown(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+        super().shutdown()
+
 
 class SyncPolicyScheduler(SyncRecordingScheduler):
     """The same, where waiting requests stand in the order of a policy's ranks.

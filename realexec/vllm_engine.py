@@ -163,6 +163,8 @@ class VllmEngine:
             if not token_ids:
                 on_first_token()
             token_ids.extend(output.outputs[0].token_ids)
+        if output is not None and output.outputs[0].finish_reason == "abort":  # not by us: that cancels this task
+            raise EngineFailure(f"engine {self.engine_id}: its process was shut down (log: {self._log})")
         if output is None or len(token_ids) != request.num_output_tokens:
             raise ValueError(f"it generated {len(token_ids)} tokens of num_output_tokens={request.num_output_tokens}")
         scheduled_at = output.metrics.scheduled_ts if output.metrics is not None else None

@@ -126,7 +126,7 @@ def _driver_version() -> str:
         return f"unknown ({error})"
 
 
-def engine_info(config: VllmConfig, device: tuple[str, dict[str, str]], log: Path) -> EngineInfo:
+def engine_info(config: VllmConfig, options: VllmOptions, device: tuple[str, dict[str, str]], log: Path) -> EngineInfo:
     """The engine's settings as vLLM resolved them."""
     limits, cache, model = config.scheduler_config, config.cache_config, config.model_config
     names = (
@@ -139,7 +139,7 @@ def engine_info(config: VllmConfig, device: tuple[str, dict[str, str]], log: Pat
         "scheduler_cls": limits.scheduler_cls,
         "enable_prefix_caching": cache.enable_prefix_caching,
         "gpu_memory_utilization": cache.gpu_memory_utilization,
-        "model": model.model,
+        "model": options.model,
         "dtype": str(model.dtype).removeprefix("torch."),
         "load_format": str(config.load_config.load_format),
         "tensor_parallel_size": config.parallel_config.tensor_parallel_size,

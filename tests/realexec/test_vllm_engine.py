@@ -137,6 +137,37 @@ def test_a_call_that_is_too_long_is_refused_alone(tmp_path):
     assert len(asyncio.run(run()).output_token_ids) == 8
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.05, 0.4])
+def test_a_start_that_is_cancelled_leaves_no_process(delay, tmp_path):
+    async def run():
+        engine = VllmEngine(0, TINY, tmp_path)
+        start = asyncio.create_task(engine.start())
+        await asyncio.sleep(delay)
+        start.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        await engine.stop()
+
+    asyncio.run(run())
+    assert engine_processes() == []
+
+
+def test_a_stopped_engine_may_be_stopped_again_and_fails_its_calls(tmp_path):
+    async def run():
+        engine = VllmEngine(0, TINY, tmp_path)
+        await engine.stop()
+        await engine.start()
+        call = asyncio.create_task(engine.generate(request("long", num_output=4000), lambda: None))
+        await asyncio.sleep(0.1)
+        await engine.stop()
+        await engine.stop()
+        with pytest.raises(EngineFailure):
+            await asyncio.wait_for(call, 5.0)
+
+    asyncio.run(run())
+    assert engine_processes() == []
+
+
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
