@@ -20,28 +20,14 @@ if TYPE_CHECKING:
     from realexec.vllm_engine import VllmEngine, VllmOptions
     from traces.workload import Workload
 
-backend_options = together(
-    engines_option,
+#: Engines that are started here.
+device_options = together(
     click.option(
         "--device",
         type=click.Choice(["gpu", "virtual"]),
         default="gpu",
         show_default=True,
         help="virtual: vLLM as it is, on a device that only waits the step times of --profile.",
-    ),
-    click.option(
-        "--endpoint",
-        "endpoints",
-        multiple=True,
-        metavar="URL",
-        help="An engine that a server of vLLM's API already runs; once for each.",
-    ),
-    click.option(
-        "--record-dir",
-        "record_dirs",
-        multiple=True,
-        type=click.Path(path_type=Path),
-        help="Where the server's scheduler records steps; once for each --endpoint, in their order, or not at all.",
     ),
     click.option(
         "--profile", default="h100-llama-13b", show_default=True, help="Of the virtual device: a name or a file."
@@ -61,6 +47,25 @@ backend_options = together(
         "--tensor-parallel-size", type=click.IntRange(1), default=1, show_default=True, help="GPUs of one engine."
     ),
     click.option("--gpu-memory-utilization", type=float, default=0.9, show_default=True),
+)
+
+backend_options = together(
+    engines_option,
+    click.option(
+        "--endpoint",
+        "endpoints",
+        multiple=True,
+        metavar="URL",
+        help="An engine that a server of vLLM's API already runs; once for each.",
+    ),
+    click.option(
+        "--record-dir",
+        "record_dirs",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Where the server's scheduler records steps; once for each --endpoint, in their order, or not at all.",
+    ),
+    device_options,
     order_option,
 )
 
@@ -140,7 +145,7 @@ def make_backends(options: dict[str, Any], policies: Sequence[LoadedPolicy], fol
     """
     if options["endpoints"]:
         return _endpoints(options)
-    return _engines(options, _vllm_options(options, policies[0]), folder)
+    return make_vllm_engines(options, policies, folder)
 
 
 def _endpoints(options: dict[str, Any]) -> list[HttpEngine]:
@@ -159,9 +164,11 @@ def _endpoints(options: dict[str, Any]) -> list[HttpEngine]:
     ]
 
 
-def _engines(options: dict[str, Any], built: VllmOptions, folder: Path) -> list[VllmEngine]:
+def make_vllm_engines(options: dict[str, Any], policies: Sequence[LoadedPolicy], folder: Path) -> list[VllmEngine]:
+    """Engines of this process, as in `make_backends`."""
     from realexec.vllm_engine import VllmEngine
 
+    built = _vllm_options(options, policies[0])
     size = built.tensor_parallel_size if built.device == "gpu" else 0
     return [
         VllmEngine(index, built, folder / f"engine-{index}", gpu_ids=range(index * size, (index + 1) * size))
