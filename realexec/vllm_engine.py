@@ -124,6 +124,7 @@ class VllmEngine:
                 await not_cut_short(self._watch(self._building))
             info = vllm.device_facts(options)
         self._llm = await self._building
+        await self._llm.get_supported_tasks()  # vLLM remembers the answer; else every call of the first burst asks
         self._by_priority = config.scheduler_config.policy == "priority"
         resolved: EngineInfo = vllm.engine_info(config, options, info, self._log)
         return resolved
