@@ -81,6 +81,7 @@ def test_a_missing_key_is_asked_for_by_the_name_of_its_variable(
 
 
 def test_a_server_that_is_not_there_is_named() -> None:
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed")
     with pytest.raises(EngineFailure, match=r"http://127.0.0.1:9: connection refused"):
         with_engine(SimpleNamespace(url="http://127.0.0.1:9"), lambda engine, info: asyncio.sleep(0))
 
