@@ -3,14 +3,17 @@
 `tick` counts decode steps. A request joins with an offset to it, so its computed tokens are `offset + tick`, and with
 the tick of its last token. A step then changes one counter: the sum of contexts follows from the sum of offsets, the
 demand for KV blocks from one counter per phase (how many requests start a block at each tick, modulo the block size),
-the next end from a heap whose stale entries are skipped.
+the next end from a heap whose stale entries are skipped. What the members share changes only with the members: an
+extent of the prefix cache knows how many of them read it.
 """
 
 from __future__ import annotations
 
 from heapq import heappop, heappush
 
+from sim.kv_cache import parts_of
 from sim.request import Request, State
+from sim.step_cost import UNSHARED, Sharing
 
 
 class DecodeSet:
@@ -22,7 +25,7 @@ class DecodeSet:
         Tokens in a KV block.
     """
 
-    __slots__ = ("_block_size", "_demand", "_ends", "_sum_offsets", "ended", "size", "tick", "version")
+    __slots__ = ("_block_size", "_demand", "_ends", "_sum_offsets", "ended", "sharing", "size", "tick", "version")
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
@@ -33,6 +36,7 @@ class DecodeSet:
         self.size = 0
         self.tick = 0
         self.version = 0  # changes whenever the members do
+        self.sharing = UNSHARED  # KV blocks that several members hold
 
     @property
     def num_context_tokens(self) -> int:
@@ -60,6 +64,8 @@ class DecodeSet:
         phase = -offset % self._block_size
         self._demand[phase] += 1
         self._demand[phase + self._block_size] += 1
+        if request.held:
+            self._note_readers(request, 1)
 
     def leave(self, request: Request) -> None:
         """Remove a member; its heap entry goes stale."""
@@ -70,6 +76,22 @@ class DecodeSet:
         phase = -request.offset % self._block_size
         self._demand[phase] -= 1
         self._demand[phase + self._block_size] -= 1
+        if request.held:
+            self._note_readers(request, -1)
+
+    def _note_readers(self, request: Request, change: int) -> None:
+        """Count a member among the readers of what it holds of the prefix cache, or no longer."""
+        num_repeated, num_distinct = self.sharing
+        for extent, end in request.held:
+            for part in parts_of(extent, end):
+                before, after = part.num_readers, part.num_readers + change
+                part.num_readers = after
+                num_tokens = (part.high - part.low) * self._block_size
+                if before and after:
+                    num_repeated += change * num_tokens
+                    if before + after == 3:  # from one reader to two, or back
+                        num_distinct += change * num_tokens
+        self.sharing = Sharing(num_repeated, num_distinct) if num_repeated else UNSHARED
 
     def steps_to_next_end(self) -> int:
         """Steps until a member has had its last token; 0 when there is no member."""

@@ -246,7 +246,7 @@ class Engine:
         """A step with prefills; returns its end."""
         chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
         num_new_tokens = sum([num_new for num_new, _ in chunks])
-        duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks)
+        duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks, batch.sharing)
         details = self._details(batch, num_new_tokens)
         self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
         self._end = end = self._last.extend(1)
@@ -257,7 +257,9 @@ class Engine:
         if self._last.decode_set != batch.decode_set or batch.num_preempted or not batch.num_decodes:
             duration, growth, decode_set = 0.0, 0.0, MIXED
             if batch.num_decodes:
-                duration, growth = self._step_cost.decode_run(batch.num_decodes, batch.num_context_tokens)
+                duration, growth = self._step_cost.decode_run(
+                    batch.num_decodes, batch.num_context_tokens, batch.sharing
+                )
                 decode_set = batch.decode_set
             details = self._details(batch, 0)
             self._begin(Stretch(self.scheduler.step, self._end, duration, growth, decode_set, details))
@@ -288,7 +290,7 @@ class Engine:
         first_step = self.scheduler.step + 1
         stretch = self._next
         if stretch is None or stretch.decode_set != version or stretch.first_step != first_step:
-            duration, growth = self._step_cost.decode_run(decodes.size, decodes.num_context_tokens)
+            duration, growth = self._step_cost.decode_run(decodes.size, decodes.num_context_tokens, decodes.sharing)
             self._next = stretch = Stretch(first_step, self._end, duration, growth, version, NOTHING)
         return stretch
 

@@ -24,16 +24,18 @@ class Extent:
     """Blocks `low` to `high` (exclusive) of one copy of some content.
 
     `node` is None for content that nobody can look up, which is only counted. `ticket` is the place in the free queue,
-    0 when held. `above` is the extent that was split off the top while this one was held.
+    0 when held. `above` is the extent that was split off the top while this one was held. `num_readers` are those of
+    the holders that decode (`sim.decode_set`).
     """
 
-    __slots__ = ("above", "high", "low", "node", "num_holders", "ticket")
+    __slots__ = ("above", "high", "low", "node", "num_holders", "num_readers", "ticket")
 
     def __init__(self, node: PrefixNode | None, low: int, high: int) -> None:
         self.node = node
         self.low = low
         self.high = high
         self.num_holders = 0
+        self.num_readers = 0
         self.ticket = 0
         self.above: Extent | None = None
 
@@ -185,7 +187,7 @@ class KVCache:
 
     def _release_shared(self, request: Request) -> None:
         for extent, end in reversed(request.held):
-            for part in reversed(list(_parts(extent, end))) if extent.above is not None else (extent,):
+            for part in reversed(list(parts_of(extent, end))) if extent.above is not None else (extent,):
                 part.num_holders -= 1
                 if part.num_holders == 0:
                     self._enqueue(part)
@@ -233,6 +235,7 @@ class KVCache:
         """Split the top off a held extent; its holders find it through `above`."""
         top = Extent(extent.node, at, extent.high)
         top.num_holders = extent.num_holders
+        top.num_readers = extent.num_readers
         top.above = extent.above
         extent.above = top
         extent.high = at
@@ -271,7 +274,7 @@ class KVCache:
             del self._copies[extent.node]
 
 
-def _parts(extent: Extent, end: int) -> Iterator[Extent]:
+def parts_of(extent: Extent, end: int) -> Iterator[Extent]:
     """The extent and what was split off it, up to block `end`."""
     part: Extent | None = extent
     while part is not None:

@@ -21,6 +21,7 @@ from sim.decode_set import DecodeSet
 from sim.kv_cache import KVCache
 from sim.request import Request, State
 from sim.settings import EngineSettings
+from sim.step_cost import UNSHARED
 from sim.waiting import ByPriority, FirstComeFirstServed, WaitingQueue
 
 
@@ -35,16 +36,17 @@ class Blocked(Enum):
 class Batch:
     """What one step runs.
 
-    `num_context_tokens` is what the decoding requests attend to and `decode_set` tells their set from others;
-    `prefills` holds (request, new tokens, tokens computed before); `completed` those whose known tokens are all
-    computed after this step, so that it gives their next one.
+    `num_context_tokens` is what the decoding requests attend to, `sharing` what several of them hold, and `decode_set`
+    tells their set from others; `prefills` holds (request, new tokens, tokens computed before); `completed` those whose
+    known tokens are all computed after this step, so that it gives their next one.
     """
 
-    __slots__ = ("completed", "decode_set", "num_context_tokens", "num_decodes", "num_preempted", "prefills")
+    __slots__ = ("completed", "decode_set", "num_context_tokens", "num_decodes", "num_preempted", "prefills", "sharing")
 
     def __init__(self) -> None:
         self.num_decodes = 0
         self.num_context_tokens = 0
+        self.sharing = UNSHARED
         self.decode_set = 0
         self.num_preempted = 0
         self.prefills: list[tuple[Request, int, int]] = []
@@ -137,6 +139,7 @@ class Scheduler:
         decodes = self.decodes
         batch.num_decodes = decodes.size
         batch.num_context_tokens = decodes.num_context_tokens
+        batch.sharing = decodes.sharing
         batch.decode_set = decodes.version
         self._advance_decodes(1, holds_blocks)
 

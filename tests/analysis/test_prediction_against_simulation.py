@@ -14,16 +14,17 @@ from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
 from sim.settings import EngineSettings
+from sim.step_cost import UNSHARED
 from traces.workload import Application, Call, Workload, num_calls, output_of, text
 
 
 class AffineCost:
     """10 ms a step, 1 ms a decoding call, 1 us a context token, 100 us a prefill token."""
 
-    def step(self, num_decodes, num_context_tokens, prefills):
+    def step(self, num_decodes, num_context_tokens, prefills, sharing=UNSHARED):
         return 1e-2 + 1e-3 * num_decodes + 1e-6 * num_context_tokens + 1e-4 * sum(new for new, _ in prefills)
 
-    def decode_run(self, num_decodes, num_context_tokens):
+    def decode_run(self, num_decodes, num_context_tokens, sharing=UNSHARED):
         return self.step(num_decodes, num_context_tokens, ()), 1e-6 * num_decodes
 
 

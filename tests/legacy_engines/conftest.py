@@ -7,7 +7,7 @@ import pytest
 
 from sim.clock import Clock
 from sim.request import Request
-from sim.step_cost import StepCost
+from sim.step_cost import UNSHARED, Sharing, StepCost
 from sim.stepped import SteppedEngine
 
 MS = 1e-3
@@ -16,11 +16,17 @@ MS = 1e-3
 class RoundCost(StepCost):
     """10 ms a step, 1 ms a decoding call, 1 us a context token, 0.1 ms a prefill token."""
 
-    def step(self, num_decodes: int, num_context_tokens: int, prefills: Sequence[tuple[int, int]]) -> float:
+    def step(
+        self,
+        num_decodes: int,
+        num_context_tokens: int,
+        prefills: Sequence[tuple[int, int]],
+        sharing: Sharing = UNSHARED,
+    ) -> float:
         num_new = sum(new for new, _ in prefills)
         return 10 * MS + num_decodes * MS + num_context_tokens * 1e-6 + num_new * 0.1 * MS
 
-    def decode_run(self, num_decodes: int, num_context_tokens: int) -> tuple[float, float]:
+    def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         return self.step(num_decodes, num_context_tokens, ()), num_decodes * 1e-6
 
 

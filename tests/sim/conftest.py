@@ -26,6 +26,7 @@ from sim.profile import CurveTable, Overheads, Terms, load_profile
 from sim.request import Request
 from sim.run import SimulatedCluster, simulate
 from sim.settings import EngineSettings
+from sim.step_cost import UNSHARED, Sharing
 from traces.workload import Application, Call, Workload, num_prompt_tokens, output_of, text
 
 TICK = 2.0**-6  # seconds; a power of two, so that sums are exact and arrivals can fall on the end of a step
@@ -245,10 +246,16 @@ def new_scenario():
 class RoundCost:
     """10 ms a step and 1 ms a prefill token; decoding adds nothing."""
 
-    def step(self, num_decodes: int, num_context_tokens: int, prefills: Sequence[tuple[int, int]]) -> float:
+    def step(
+        self,
+        num_decodes: int,
+        num_context_tokens: int,
+        prefills: Sequence[tuple[int, int]],
+        sharing: Sharing = UNSHARED,
+    ) -> float:
         return 0.010 + 0.001 * sum(new for new, _ in prefills)
 
-    def decode_run(self, num_decodes: int, num_context_tokens: int) -> tuple[float, float]:
+    def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         return 0.010, 0.0
 
 
