@@ -78,7 +78,7 @@ def measure(workload: Path, out: Path, **options: Any) -> None:
         records = _run(loaded, policy, cluster, entry)
         with uninterrupted():
             complete_manifest(records, policy, options["seed"])
-            records.manifest["profile"] = options["profile"] if options["device"] == "virtual" else None
+            records.manifest.update(_engine_of(records, options))
             write_run(directory, records, csv=options["csv"])
     for warning in records.manifest["warnings"]:
         print(f"dovetail: warning: {warning}", file=sys.stderr)
@@ -122,6 +122,16 @@ def _run(workload: Workload, policy: LoadedPolicy, cluster: RealCluster, entry: 
     except KeyboardInterrupt:  # one that comes later ends the run in order, with records
         print("dovetail: interrupted before all engines were up; nothing is written", file=sys.stderr)
         raise
+
+
+def _engine_of(records: RunRecords, options: dict[str, Any]) -> dict[str, Any]:
+    """What ran the calls, under the names of a simulation's manifest."""
+    versions = records.manifest["engine_versions"]
+    first = versions[0] if isinstance(versions, list) else versions
+    return {
+        "engine": f"vllm {first.get('vllm', 'of an unknown version')}",
+        "profile": options["profile"] if options["device"] == "virtual" else None,
+    }
 
 
 def _finish(records: RunRecords, out: Path, folder: Path) -> None:

@@ -97,6 +97,19 @@ class VllmEngine:
         self._process: BaseProcess | None = None
         self._by_priority = False
 
+    @property
+    def llm(self) -> AsyncLLM:
+        """vLLM itself, to compare with.
+
+        Raises
+        ------
+        EngineFailure
+            When the engine does not run.
+        """
+        if self._llm is None:
+            raise EngineFailure(f"engine {self.engine_id} does not run")
+        return self._llm
+
     async def start(self) -> EngineInfo:
         """Start the engine's process; engines may start at the same time. See `EngineBackend.start`."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -139,12 +152,11 @@ class VllmEngine:
         -----
         vLLM streams twice: the first token, and the rest at the end (`stream_interval`), whatever the length.
         """
-        if self._llm is None:
-            raise EngineFailure(f"engine {self.engine_id} does not run")
+        llm = self.llm
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         try:
-            return await self._stream(self._llm, request, on_first_token)
+            return await self._stream(llm, request, on_first_token)
         except EngineDeadError:
             raise EngineFailure(f"engine {self.engine_id}: its process died (log: {self._log})") from None
         except (EngineGenerateError, ValueError) as error:
