@@ -97,3 +97,26 @@ def test_nothing_is_overwritten(dovetail: Dovetail, folder: Path) -> None:
     assert result.status == 2
     assert "test_mine.py exists already" in result.err
     assert not (folder / "mine.py").exists()
+
+
+# -- the guide --------------------------------------------------------------------------------------------------------
+
+
+GUIDE = (ROOT / "docs" / "policies.md").read_text()
+
+
+def test_the_guide_has_a_row_for_every_policy_as_the_command_lists_it(dovetail: Dovetail) -> None:
+    rows = {line.split("`")[1]: line for line in GUIDE.splitlines() if line.startswith("| `")}
+    policies = listed(dovetail)
+    assert set(rows) == set(policies)
+    for name, policy in policies.items():
+        decides = ", ".join(word for word in policy["decides"] if word != "learning") or "nothing"
+        assert f"| {decides} | {policy['sees']} |" in rows[name]
+        for parameter, value in policy["parameters"].items():
+            default = "none" if value["default"] in (None, []) else value["default"]
+            assert f"`{parameter}={default}`" in rows[name]
+
+
+def test_the_guide_shows_what_its_example_prints() -> None:
+    for line in (ROOT / "examples" / "literature.out").read_text().splitlines():
+        assert f"    {line}\n" in GUIDE
