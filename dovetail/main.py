@@ -24,6 +24,7 @@ from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
 from dovetail.suite import suite
 from dovetail.trace import trace
+from dovetail.validate import validate
 from dovetail.workload import workload
 
 
@@ -52,6 +53,7 @@ for command in (
     lockstep,
     demo,
     trace,
+    validate,
 ):
     cli.add_command(command)
 

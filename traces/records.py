@@ -96,6 +96,21 @@ def write_run(directory: Path, records: RunRecords, *, csv: bool = False) -> Non
     (directory / "manifest.json").write_text(text + "\n")
 
 
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Read what ran from a run directory.
+
+    Raises
+    ------
+    ValueError
+        When there is no manifest; the message names the directory.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{directory}: no manifest.json, so this is not a run directory") from None
+    return manifest
+
+
 def read_run(directory: Path) -> RunRecords:
     """Read a run directory.
 
@@ -104,10 +119,7 @@ def read_run(directory: Path) -> RunRecords:
     ValueError
         When a file is missing or lacks a column; the message names both.
     """
-    try:
-        manifest = json.loads((directory / "manifest.json").read_text())
-    except FileNotFoundError:
-        raise ValueError(f"{directory}: no manifest.json, so this is not a run directory") from None
+    manifest = read_manifest(directory)
     columns = {"calls": CALL_COLUMNS, "steps": STEP_COLUMNS, "decisions": DECISION_COLUMNS}
     frames = {}
     for name, wanted in columns.items():

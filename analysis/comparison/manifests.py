@@ -124,9 +124,16 @@ def _engines(manifest: Mapping[str, Any]) -> str:
 def policy_of(manifest: Mapping[str, Any]) -> str:
     """Name and parameters of the policy of a run."""
     policy = manifest.get("policy", {})
-    parameters = ", ".join(f"{name}={value}" for name, value in (policy.get("parameters") or {}).items())
+    parameters = ", ".join(f"{name}={_value(value)}" for name, value in (policy.get("parameters") or {}).items())
     name = policy.get("name", policy.get("class", "not recorded"))
     return f"{name} ({parameters})" if parameters else str(name)
+
+
+def _value(value: object) -> str:
+    """A parameter as it is written on the command line."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
+    return str(value)
 
 
 def hardware(manifest: Mapping[str, Any]) -> str:

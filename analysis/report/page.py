@@ -105,7 +105,10 @@ def png(figure: Figure) -> str:
 
 def section(frame: pd.DataFrame, units: Mapping[str, Unit], title: str, note: str = "") -> Section:
     """A frame as a table of the report, units in the headers as on a terminal."""
-    columns = [(header(str(name), units.get(str(name))), str(name) in units) for name in frame.columns]
+    columns = [
+        (header(str(name), units.get(str(name))), str(name) in units or str(name).endswith("interval"))
+        for name in frame.columns
+    ]
     cells = [[cell(value, units.get(str(name))) for value in frame[name]] for name in frame.columns]
     return Section(title, note, columns, [list(row) for row in zip(*cells, strict=True)])
 

@@ -1,0 +1,61 @@
+"""A ranking of policies as tables for a terminal."""
+
+from __future__ import annotations
+
+import pandas as pd
+from rich.table import Table
+
+from analysis.ranking import Ranking
+from analysis.tables import COUNT, RATIO, SECONDS, Unit, table
+from analysis.validation_runs import MERIT_LABELS, without_hashes
+
+_SIGNED = Unit("%", 1e2, 2, signed=True)
+
+_NOTE = (
+    "tau: Kendall's tau-b of the means. Regret: measured cost of the policy that the simulator likes best, over the "
+    "one measured best. Signs: pairs of policies whose difference has the measured sign; "
+    "resolved: of the pairs whose measured 95% interval over repeats excludes 0."
+)
+
+
+def ranking_tables(ranking: Ranking, merit: str) -> list[Table]:
+    """Policies and pairs of policies of each scenario, then the verdict on all.
+
+    Parameters
+    ----------
+    ranking : Ranking
+    merit : str
+        A key of `analysis.validation_runs.MERIT_LABELS`.
+    """
+    names = list(ranking.scenarios["scenario"])
+    shown = []
+    for name, label in zip(names, without_hashes(names), strict=True):
+        shown += _of_scenario(ranking, name, f"{label}: {MERIT_LABELS[merit]}")
+    found = ranking.scenarios
+    verdict = pd.DataFrame(
+        {
+            "scenario": without_hashes(names),
+            "tau": found["tau"],
+            "signs": _fractions(found, "num_agreeing", "num_pairs"),
+            "resolved": _fractions(found, "num_resolved_agreeing", "num_resolved"),
+            "chosen": found["chosen"],
+            "best": found["best"],
+            "regret": found["regret"],
+        }
+    )
+    units = {"tau": RATIO, "regret": Unit("%", 1e2, 2)}
+    return [*shown, table(verdict, units, title=f"Ranking of policies by {MERIT_LABELS[merit]}", caption=_NOTE)]
+
+
+def _of_scenario(ranking: Ranking, scenario: str, title: str) -> list[Table]:
+    policies = ranking.policies[ranking.policies["scenario"] == scenario].drop(columns="scenario")
+    units = dict.fromkeys(("simulated", "measured", "margin"), SECONDS)
+    units |= {"num": COUNT, "error": _SIGNED, "simulated_rank": COUNT, "measured_rank": COUNT}
+    pairs = ranking.pairs[ranking.pairs["scenario"] == scenario].drop(columns="scenario")
+    pairs = pairs.assign(**{name: pairs[name].map({True: "yes", False: "no"}) for name in ("resolved", "agree")})
+    signs = dict.fromkeys(("simulated", "measured", "low", "high"), _SIGNED)
+    return [table(policies, units, title=title), table(pairs, signs, title="second against first")]
+
+
+def _fractions(frame: pd.DataFrame, part: str, whole: str) -> list[str]:
+    return [f"{a} of {b}" for a, b in zip(frame[part], frame[whole], strict=True)]
