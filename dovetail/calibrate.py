@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,8 +73,8 @@ def calibrate(out: Path, **options: Any) -> None:
         raise ValueError(f"--out {out} must end in .json")
     points = out.with_suffix(".points")
     for path in (out, points):
-        if path.exists() and not options["overwrite"] and path != options["folder"]:
-            raise ValueError(f"{path} exists already; add --overwrite to replace it")
+        if path.exists() and path != options["folder"]:
+            _replace(path, overwrite=options["overwrite"])
     raw, shape = _measured(points, options) if options["folder"] is None else _read(options)
     profile, samples, warnings = _fitted(out, raw, shape)
     write_samples(points, samples, profile)
@@ -82,6 +82,22 @@ def calibrate(out: Path, **options: Any) -> None:
         print(f"dovetail: warning: {warning}", file=sys.stderr)
     print_report(profile, raw)
     print(f"wrote {out} and {points}")
+
+
+def _replace(path: Path, *, overwrite: bool) -> None:
+    """Make place for a profile, or the folder of its points.
+
+    Raises
+    ------
+    ValueError
+        When that was not asked for, or something else is there.
+    """
+    if not overwrite:
+        raise ValueError(f"{path} exists already; add --overwrite to replace it")
+    if path.is_dir():
+        if any(path.iterdir()) and not (path / "points.parquet").exists():
+            raise ValueError(f"{path} holds no calibration; it is left as it is")
+        shutil.rmtree(path)
 
 
 def _fitted(out: Path, raw: RawMeasurement, shape: ModelShape) -> tuple[Profile, list[Sample], list[str]]:
@@ -107,27 +123,26 @@ def _read(options: dict[str, Any]) -> tuple[RawMeasurement, ModelShape]:
 
 def _measured(points: Path, options: dict[str, Any]) -> tuple[RawMeasurement, ModelShape]:
     """Run the plan; what was measured is written also when it is interrupted."""
-    from dovetail.output import uninterrupted
-    from realexec.calibration.raw import write_raw
+    from realexec.calibration.raw import read_raw, write_raw
     from realexec.calibration.session import Session
+    from realexec.interface import EngineFailure
     from realexec.models import model_shape
     from realexec.session import run
 
+    def keep(raw: RawMeasurement) -> None:
+        write_raw(points, raw, session.plan)
+        _report(f"{len(raw.points)} points are in {points}; --from fits them again", 0.0)
+
     shape = model_shape(options["model"], options["dtype"])
-    session = Session(_setup(points, shape, options), _report)
-    print(
-        f"dovetail: about {_estimated(session.setup, options):.0f} s of points, and two engine starts", file=sys.stderr
-    )
+    session = Session(_setup(points, shape, options), _report, keep)
+    _report(f"about {_estimated(session.setup, options):.0f} s of points, and two engine starts", 0.0)
     try:
         run(session.run())
-    finally:
-        with uninterrupted():
-            if (raw := session.raw()) is not None:
-                write_raw(points, raw, session.plan)
-                print(f"dovetail: {len(raw.points)} points are in {points}", file=sys.stderr)
-    if raw is None:
-        raise ValueError("no point was measured")
-    return raw, shape
+    except EngineFailure as error:
+        if not (points / "points.parquet").exists():
+            raise
+        _report(f"warning: {error}; what was measured before is fitted", 0.0)
+    return read_raw(points), shape
 
 
 def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
@@ -137,7 +152,7 @@ def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
     return Setup(
         make_engine=lambda is_async, folder: _engine(is_async, folder, options),
         cost=load_profile(options["profile"]).step_cost(async_scheduling=True),
-        folder=points if points.parent.exists() else Path(tempfile.mkdtemp(prefix="dovetail-calibrate-")),
+        folder=points,
         budget=options["budget"],
         vocab_size=shape.vocab_size,
         tensor_parallel_size=options["tensor_parallel_size"],

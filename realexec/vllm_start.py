@@ -145,6 +145,7 @@ def engine_info(config: VllmConfig, options: VllmOptions, device: tuple[str, dic
         "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
         "attention_backend": _attention_backend(config, log),
         "cudagraph_mode": getattr(config.compilation_config.cudagraph_mode, "name", "NONE"),
+        "cudagraph_capture_sizes": sorted(config.compilation_config.cudagraph_capture_sizes or ()),
     }
     return EngineInfo(
         cache.num_gpu_blocks, cache.block_size, limits.max_num_seqs, model.max_model_len, settings, *device

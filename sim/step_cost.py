@@ -146,7 +146,8 @@ class StepTerms:
         Host time the engine adds to every step that runs the model.
     repeated_context : Curve of the number of calls that share a token, seconds a token
         Reading a token's keys and values again in the same step, after another call has brought them into the GPU's
-        cache; never more than `decode_context`. None: as dear as the first time.
+        cache; never more than `decode_context`, and beyond the last knot what it is there. None: as dear as the first
+        time.
     num_resident_tokens : int
         Shared tokens that stay in the GPU's cache from one read to the next; of more, the rest is read as if not
         shared. 0: no limit.
@@ -250,7 +251,8 @@ class ProfiledStepCost:
         if terms.repeated_context is None:
             return 0.0
         num_repeated, num_distinct = sharing
-        saved = self._context[num_decodes] - terms.repeated_context(1 + num_repeated / num_distinct)
+        num_sharing = min(1 + num_repeated / num_distinct, terms.repeated_context.counts[-1])
+        saved = self._context[num_decodes] - terms.repeated_context(num_sharing)
         if saved <= 0.0:
             return 0.0
         if 0 < terms.num_resident_tokens < num_distinct:

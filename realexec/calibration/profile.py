@@ -46,7 +46,7 @@ def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tup
     samples = samples_of(steps)
     if len({sample.point for sample in samples if sample.kind != "client" and not sample.held_out}) < 5:
         raise ValueError("fewer than five points were measured: too few for a fit")
-    found = fit(samples, tuple(raw.engine.get("capture_sizes", ())))
+    found = fit(samples, tuple(raw.engine["settings"].get("cudagraph_capture_sizes", ())))
     profile = _profile(name, raw, model, samples, found)
     check_profile(profile, name)
     return profile, samples, warnings

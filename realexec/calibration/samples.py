@@ -1,7 +1,8 @@
 """Steps condensed to what a fit works on: medians over equal decode steps, prefill steps one by one.
 
 The engine core notes the end of a step when it gets round to its output. When the host is late, that step looks long
-and the next one short by as much. Medians do not feel it; a prefill step with a short decode step behind it is left out.
+and the next one short by as much. Medians do not feel it; a prefill step with a short decode step behind it is left
+out.
 """
 
 from __future__ import annotations

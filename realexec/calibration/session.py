@@ -65,34 +65,39 @@ class Session:
     setup : Setup
     report : callable
         Told (text, seconds estimated to be left) as things happen.
+    keep : callable
+        Given what was measured so far, whenever an engine has stopped.
     """
 
     setup: Setup
     report: Callable[[str, float], None]
+    keep: Callable[[RawMeasurement], None]
     plan: list[Point] = field(default_factory=list)
     num_skipped: int = 0
     _parts: list[dict[str, pd.DataFrame]] = field(default_factory=list)
     _info: EngineInfo | None = None
     _began_at: float = 0.0
-    _seconds: float = 0.0
 
     async def run(self) -> None:
-        """Measure with both kinds of scheduling; `raw` has what is whole also after an interruption."""
-        self._began_at = time.monotonic()
-        try:
-            for async_scheduling in (True, False):
-                await self._measure(async_scheduling)
-        finally:
-            self._seconds = time.monotonic() - self._began_at
+        """Measure with both kinds of scheduling.
 
-    def raw(self) -> RawMeasurement | None:
+        Raises
+        ------
+        EngineFailure
+            When an engine does not start, or is lost. What was measured before was kept.
+        """
+        self._began_at = time.monotonic()
+        for async_scheduling in (True, False):
+            await self._measure(async_scheduling)
+
+    def _raw(self) -> RawMeasurement | None:
         """What was measured; None when no point was completed."""
         if self._info is None or not any(len(part["points"]) for part in self._parts):
             return None
         facts = engine_facts(
             self._info,
             tensor_parallel_size=self.setup.tensor_parallel_size,
-            seconds=self._seconds,
+            seconds=time.monotonic() - self._began_at,
             date=datetime.now(UTC).date().isoformat(),
             seed=self.setup.seed,
             num_skipped_points=self.num_skipped,
@@ -117,6 +122,8 @@ class Session:
             await backend.stop()
             records = backend.records()
             self._parts.append(tables_of(notes, records.requests, records.steps, async_scheduling=async_scheduling))
+            if (raw := self._raw()) is not None:
+                self.keep(raw)
 
     async def _run_points(
         self, backend: EngineBackend, limits: Limits, notes: Notes, async_scheduling: bool, start_seconds: float

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sim.fitting.forms import IDLE_START, Attention, StepForm, base_form, refinements
-from sim.fitting.linear import HUBER_RELATIVE, huber_lstsq
+from sim.fitting.linear import huber_lstsq
 from sim.fitting.output import residual
 from sim.fitting.samples import Sample
 from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
@@ -164,28 +164,20 @@ def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
 
 
 def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, float]) -> Uncertainty:
-    """Covariance of the coefficients that are not zero, with points as clusters.
+    """Covariance of the coefficients that are not zero, from fits that leave out one point after the other.
 
     Notes
     -----
-    The sandwich estimator of Liang and Zeger, Biometrika 73 (1986) 13: steps of one point err together, so each point
-    counts as one observation of the error. Those at zero lie on their bound and are taken as exact.
+    The jackknife over clusters (Efron and Stein, Annals of Statistics 9 (1981) 586): steps of one point err together,
+    so a whole point is one observation. Coefficients at zero lie on their bound and are taken as exact.
     """
     names = [name for name in form.names if values[name] > 0 and name != IDLE_START]
-    columns = [form.names.index(name) for name in names]
-    seconds = np.array([sample.seconds for sample in samples])
-    whole = Attention(samples).fill(form.matrix(samples), form, values) / seconds[:, None]
-    errors = whole @ np.array([values[name] for name in form.names]) - 1
-    weights = np.minimum(1.0, HUBER_RELATIVE / np.maximum(np.abs(errors), 1e-12))
-    scale = np.abs(whole[:, columns]).max(axis=0)
-    matrix = whole[:, columns] / scale
-    bread = np.linalg.pinv(matrix.T @ (matrix * weights[:, None]))
-    points = np.array([sample.point for sample in samples])
-    scores = np.array(
-        [(matrix * (weights * errors)[:, None])[points == point].sum(axis=0) for point in sorted(set(points))]
-    )
-    sandwich = bread @ (scores.T @ scores) @ bread / np.outer(scale, scale)
-    return Uncertainty(tuple(names), tuple(tuple(float(f"{v:.6g}") for v in row) for row in sandwich.tolist()))
+    points = sorted({sample.point for sample in samples})
+    fits = [coefficients_of(form, [sample for sample in samples if sample.point != point]) for point in points]
+    spread = np.array([[each[name] for name in names] for each in fits])
+    spread -= spread.mean(axis=0)
+    matrix = (len(points) - 1) / len(points) * spread.T @ spread
+    return Uncertainty(tuple(names), tuple(tuple(float(f"{v:.6g}") for v in row) for row in matrix.tolist()))
 
 
 def _label(sample: Sample) -> str:

@@ -1,0 +1,85 @@
+"""What each step ran is worked out from a point's calls, or the point is given up."""
+
+import msgspec
+import pytest
+
+from realexec.calibration.raw import RawMeasurement
+from realexec.calibration.replay import replayed
+from realexec.calibration.samples import samples_of
+
+
+@pytest.fixture(scope="module")
+def steps(raw):
+    steps, broken = replayed(raw)
+    assert broken == []
+    return steps
+
+
+def test_every_recorded_step_is_explained(steps, raw):
+    assert len(steps) == (raw.steps.num_decodes + raw.steps.num_prefills > 0).sum()
+
+
+def test_replayed_loads_cost_what_the_simulated_engine_took(steps, known):
+    cost = known.step_cost(async_scheduling=True)
+    for step in steps:
+        if not step.is_first:
+            seconds = cost.step(step.num_decodes, step.num_context_tokens, step.prefills, step.sharing)
+            assert step.seconds == pytest.approx(seconds, rel=1e-6)
+
+
+def test_the_first_step_of_an_idle_engine_is_told_from_the_others(steps, known):
+    cost = known.step_cost(async_scheduling=True)
+    firsts = [step for step in steps if step.is_first and step.kind == "idle"]
+    assert firsts
+    for step in firsts:
+        launch = step.seconds - cost.step(0, 0, step.prefills)
+        assert launch == pytest.approx(known.overheads.idle_start, abs=1e-9)
+
+
+def test_calls_with_one_cached_prefix_share_its_tokens(steps):
+    shared = [step.sharing for step in steps if step.point.startswith("sharing 1 x 512") and step.num_decodes == 8]
+    assert shared
+    assert all(each == (7 * 512, 512) for each in shared)
+
+
+def test_a_point_whose_records_do_not_add_up_is_given_up(raw):
+    steps = raw.steps.reset_index(drop=True)
+    steps.loc[steps.index[steps.num_decodes > 3][5], "num_context_tokens"] += 1
+    _, broken = replayed(RawMeasurement(raw.engine, raw.points, raw.calls, steps))
+    assert len(broken) == 1
+    assert "context" in broken[0] or "tokens" in broken[0]
+
+
+def test_a_run_of_decode_steps_gives_one_sample_at_its_mean_context(steps):
+    run = [step for step in steps if step.point == "decode context 64 staircase 0" and step.num_decodes == 16]
+    (sample,) = [
+        s for s in samples_of(steps) if s.point.startswith(run[0].point) and s.num_decodes == 16 and not s.prefills
+    ]
+    assert sample.num_steps == len(run) - 2
+    contexts = [step.num_context_tokens for step in run[2:]]
+    assert min(contexts) < sample.num_context_tokens < max(contexts)
+
+
+def test_a_prefill_whose_end_was_noted_late_is_left_out(steps):
+    index = next(
+        i for i, step in enumerate(steps) if step.kind == "prefill" and step.prefills and not steps[i + 1].prefills
+    )
+    late = list(steps)
+    late[index] = late[index]._replace(seconds=late[index].seconds + 0.005)
+    late[index + 1] = late[index + 1]._replace(seconds=late[index + 1].seconds - 0.005)
+    assert len(samples_of(late)) == len(samples_of(steps)) - 1
+
+
+def test_a_raw_measurement_comes_back_from_its_files(raw, small_plan, tmp_path):
+    from realexec.calibration.raw import read_raw, write_raw
+
+    write_raw(tmp_path, raw, small_plan)
+    assert replayed(read_raw(tmp_path)) == replayed(raw)
+    assert len(msgspec.json.decode((tmp_path / "plan.json").read_bytes())) == len(small_plan)
+
+
+def test_a_folder_without_a_calibration_is_refused(tmp_path):
+    from realexec.calibration.raw import read_raw
+
+    with pytest.raises(ValueError, match=r"no engine\.json"):
+        read_raw(tmp_path)

@@ -1,0 +1,81 @@
+"""Calls that share cached tokens: who counts them, and what they save."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.profile import load_profile
+from sim.sharing import SharedTokens
+from sim.step_cost import UNSHARED, Curve, ProfiledStepCost, Sharing, StepTerms, padded_counts
+
+TERMS = StepTerms(
+    dense=Curve((1, 100), (0.01, 0.02)),
+    decode_context=Curve((1, 8), (4e-7, 2e-7)),
+    repeated_context=Curve((2, 16), (3e-7, 5e-8)),
+    num_resident_tokens=1000,
+)
+COST = ProfiledStepCost(TERMS)
+batches = st.lists(st.sets(st.integers(0, 30), max_size=12), max_size=8)
+
+
+def counted(batch):
+    """Repeated and distinct shared tokens of sets of blocks, 16 tokens each, counted one by one."""
+    holders = {block: sum(block in held for held in batch) for held in batch for block in held}
+    shared = [count for count in holders.values() if count > 1]
+    return Sharing(16 * sum(count - 1 for count in shared), 16 * len(shared))
+
+
+@given(joining=batches, leaving=st.integers(0, 8))
+def test_shared_tokens_are_those_of_blocks_with_several_holders(joining, leaving):
+    tokens = SharedTokens()
+    for held in joining:
+        tokens.join((block, 16) for block in held)
+    for held in joining[:leaving]:
+        tokens.leave((block, 16) for block in held)
+    assert tokens.sharing == counted(joining[leaving:])
+
+
+@given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), own=st.integers(1, 500))
+def test_sharing_never_costs_and_never_saves_more_than_the_repeated_reads(num_decodes, shared, own):
+    context, sharing = num_decodes * (16 * shared + own), Sharing((num_decodes - 1) * 16 * shared, 16 * shared)
+    alone, together = COST.step(num_decodes, context, ()), COST.step(num_decodes, context, (), sharing)
+    assert together <= alone
+    assert together >= COST.step(num_decodes, context - sharing.num_repeated_tokens, ()) - 1e-12
+
+
+@given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), num_steps=st.integers(1, 2000))
+def test_steps_of_calls_that_share_grow_by_the_same_amount_each(num_decodes, shared, num_steps):
+    sharing = Sharing((num_decodes - 1) * 16 * shared, 16 * shared)
+    first, growth = COST.decode_run(num_decodes, 10**6, sharing)
+    later = COST.step(num_decodes, 10**6 + num_steps * num_decodes, (), sharing)
+    assert later == pytest.approx(first + num_steps * growth, rel=1e-12)
+    assert COST.step(num_decodes, 10**6, (), sharing) == first
+
+
+def test_what_sharing_saves_is_the_difference_of_the_two_costs_of_reading():
+    # 16 calls, 800 tokens shared: 12,000 reads at 5e-8 instead of 2e-7.
+    saved = COST.step(16, 20_000, ()) - COST.step(16, 20_000, (), Sharing(12_000, 800))
+    assert saved == pytest.approx(12_000 * (2e-7 - 5e-8))
+
+
+def test_of_more_tokens_than_stay_in_the_cache_the_rest_is_read_in_full():
+    saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), Sharing(30_000, 2_000))
+    assert saved == pytest.approx(15_000 * (2e-7 - 5e-8))
+
+
+def test_a_prefill_beside_calls_that_share_costs_what_it_costs_beside_others():
+    sharing = Sharing(12_000, 800)
+    with_prefill = COST.step(16, 20_000, [(50, 0)]) - COST.step(16, 20_000, [(50, 0)], sharing)
+    assert with_prefill == pytest.approx(COST.step(16, 20_000, ()) - COST.step(16, 20_000, (), sharing))
+
+
+def test_profiles_without_the_term_charge_shared_tokens_like_others():
+    cost = load_profile("h100-llama-13b").step_cost(async_scheduling=True)
+    assert cost.step(16, 20_000, (), Sharing(12_000, 800)) == cost.step(16, 20_000, (), UNSHARED)
+
+
+def test_a_step_is_padded_to_the_next_captured_size():
+    assert padded_counts((1, 2, 4, 8), 12) == [1, 1, 2, 4, 4, 8, 8, 8, 8, 9, 10, 11]
+    assert padded_counts((), 3) == [0, 1, 2]
+    padded = ProfiledStepCost(StepTerms(dense=TERMS.dense, capture_sizes=(4, 8)))
+    assert padded.step(5, 0, ()) == padded.step(8, 0, ()) > padded.step(4, 0, ())
