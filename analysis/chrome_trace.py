@@ -107,7 +107,8 @@ def _step_events(steps: pd.DataFrame, process: Mapping[int, int]) -> Iterator[di
     for row, begin in zip(ordered.to_dict("records"), begins, strict=True):
         own = {"pid": process[int(row["engine"])], "ts": _microseconds(begin)}
         args = {name: int(row[name]) for name in row if name.startswith("num_") or name in ("step", "count")}
-        duration = _microseconds(max(row["finished_at"] - begin, 0.0))
+        # Of rounded instants, or a slice could end a nanosecond after the next one begins.
+        duration = max(round(_microseconds(row["finished_at"]) - _microseconds(begin), 3), 0.0)
         name = "prefill and decode" if row["num_prefill_tokens"] and row["num_decodes"] else _step_name(row)
         yield {"ph": "X", **own, "tid": _STEPS_TRACK, "dur": duration, "cat": "step", "name": name, "args": args}
         for counter, column in (("running calls", "num_running"), ("free KV blocks", "num_free_blocks")):

@@ -100,7 +100,7 @@ def jct_parts(calls: pd.DataFrame) -> pd.DataFrame:
 def _last_calls(apps: np.ndarray, finished: np.ndarray) -> np.ndarray:
     """Row of the call that finished last, for each application in order of its code."""
     order = np.lexsort((finished, apps))
-    is_last = np.append(apps[order][1:] != apps[order][:-1], True)
+    is_last = np.diff(apps[order], append=-1) != 0
     rows: np.ndarray = order[is_last]
     return rows
 

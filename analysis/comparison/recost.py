@@ -33,7 +33,7 @@ NUM_NEIGHBOURS = 4
 #: Rows of either run that are priced and searched; more are thinned out evenly, and the price scaled up by engine time.
 MAX_ROWS = 200_000
 
-#: A step whose nearest neighbour is further than this share of its price away counts as extrapolated.
+#: A step whose nearest neighbour is further away than this share of its own time counts as extrapolated.
 FAR = 0.1
 
 
@@ -109,26 +109,31 @@ def price(steps: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Rows as `steps`: `price` in seconds a step, and `distance`, how much of a price the nearest neighbour's
-        correction is.
+        Rows as `steps`: `price` in seconds a step, and `distance` in seconds to the nearest neighbour, by what either
+        run's fit makes of the difference in features.
     """
     known = thinned(reference)
     features, known_features = (frame[list(FEATURES)].to_numpy(float) for frame in (steps, known))
-    design = np.column_stack([known_features, np.ones(len(known))])
-    # Counts and tokens have scales of their own; without this the small coefficients are lost in rounding.
-    size = np.maximum(np.abs(design).max(axis=0), 1.0)
-    weights = (nnls(design / size, known["step_time"].to_numpy(float))[0] / size)[:-1]
-    seconds = np.maximum(weights, 1e-12)  # a feature without influence on time still tells steps apart
-    tree = cKDTree(known_features * seconds)
+    weights = _seconds_per_unit(known)
+    # A feature that never varies in the reference has no weight there, and still tells steps apart.
+    scale = np.maximum(np.maximum(weights, _seconds_per_unit(steps)), 1e-12)
     num_neighbours = min(NUM_NEIGHBOURS, len(known))
-    _, nearest = tree.query(features * seconds, k=list(range(1, num_neighbours + 1)))
+    distances, nearest = cKDTree(known_features * scale).query(
+        features * scale, k=list(range(1, num_neighbours + 1)), p=1
+    )
     correction = (features[:, None, :] - known_features[nearest]) @ weights
     times = known["step_time"].to_numpy(float)[nearest]
     priced = np.maximum((times + correction).mean(axis=1), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.abs(features[:, None, :] - known_features[nearest][:, :1]) @ seconds
-        share = distance[:, 0] / priced
-    return pd.DataFrame({"price": priced, "distance": share}, index=steps.index)
+    return pd.DataFrame({"price": priced, "distance": distances[:, 0]}, index=steps.index)
+
+
+def _seconds_per_unit(times: pd.DataFrame) -> np.ndarray:
+    """Linear fit of the step time to `FEATURES`, none of which makes a step faster; (len(FEATURES),)."""
+    design = np.column_stack([times[list(FEATURES)].to_numpy(float), np.ones(len(times))])
+    # Counts and tokens have scales of their own; without this the small coefficients are lost in rounding.
+    size = np.maximum(np.abs(design).max(axis=0), 1.0)
+    weights: np.ndarray = (nnls(design / size, times["step_time"].to_numpy(float))[0] / size)[:-1]
+    return weights
 
 
 def recost(simulated: pd.DataFrame, measured: pd.DataFrame) -> Recosted | None:
@@ -166,5 +171,5 @@ def _relative_price(steps: pd.DataFrame, reference: pd.DataFrame) -> tuple[float
     found = price(steps, reference)
     seconds = found["price"] * steps["count"]
     total, taken = float(seconds.sum()), float((steps["step_time"] * steps["count"]).sum())
-    far = float(seconds[found["distance"] > FAR].sum())
+    far = float(seconds[found["distance"] > FAR * steps["step_time"]].sum())
     return (total / taken, far / total) if total > 0 and taken > 0 else (1.0, 0.0)
