@@ -39,7 +39,8 @@ def suite(spec: Path, simulated: bool, only: tuple[str, ...], out: Path, **optio
     complete are left alone, so the same command continues what was interrupted.
     """
     runs = _chosen(load_suite(spec), only, spec)
-    prepared = {run.name: _prepared(run) for run in runs}  # whatever is wrong is said before anything runs
+    # Whatever can be known to be wrong is said before anything runs.
+    prepared = {run.name: _prepared(run, options["profile"] if simulated else None) for run in runs}
     if simulated:
         _simulate_all(runs, prepared, options, out)
     else:
@@ -54,10 +55,14 @@ def _chosen(runs: Sequence[SuiteRun], only: Sequence[str], spec: Path) -> Sequen
     return [run for run in runs if not only or run.name in only]
 
 
-def _prepared(run: SuiteRun) -> Workload:
+def _prepared(run: SuiteRun, profile: str | None) -> Workload:
+    from sim.profile import load_profile
     from traces.files import load_workload
+    from traces.fit import check_fit
 
     workload = load_workload(run.workload)
+    if profile is not None:
+        check_fit(workload, engine_settings(load_profile(profile), run.options), source=str(run.workload))
     composed(load_policies(run.options), workload, source=str(run.workload))
     gateway(run.options)
     return workload

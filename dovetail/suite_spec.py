@@ -77,19 +77,20 @@ def load_suite(path: Path) -> list[SuiteRun]:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(lines, dict) or not lines:
         raise ValueError(f"{path}: must be lines of 'name: WORKLOAD [options]', at least one")
-    return [_run(path, name, line) for name, line in lines.items()]
+    defaults = str(lines.pop("defaults", ""))
+    return [_run(path, name, line, defaults) for name, line in lines.items()]
 
 
-def _run(path: Path, name: object, line: object) -> SuiteRun:
+def _run(path: Path, name: object, line: object, defaults: str) -> SuiteRun:
     where = f"{path}: run {name!r}"
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ValueError(f"{where}: the name becomes a folder, so it must be of letters, digits, '.', '_' and '-'")
     if not isinstance(line, str):
         raise ValueError(f"{where}: {line!r} must be a workload file and options, in one line of text")
     try:
-        options = _line.make_context(name, shlex.split(line)).params
+        options = _line.make_context(name, shlex.split(f"{defaults} {line}")).params
     except (click.UsageError, ValueError) as error:
         message = error.format_message() if isinstance(error, click.UsageError) else str(error)
         raise ValueError(f"{where}: {message}") from None
     workload = path.parent / options.pop("workload")
-    return SuiteRun(name, line, workload, options.pop("repeats"), options)
+    return SuiteRun(name, f"{defaults} {line}".strip(), workload, options.pop("repeats"), options)
