@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def beyond_domain(domain: Domain, records: RunRecords) -> pd.DataFrame:
-    """One row a limit: the measured limit, the largest value of the run, and how much of the time lies beyond.
+    """One row a limit: the measured limit, the largest value of the run, and how much of the time (of the calls) lies beyond.
 
     Parameters
     ----------
@@ -43,5 +43,5 @@ def _row(name: str, limit: int, largest: int, share: float) -> dict[str, object]
         "what": name,
         "measured up to": limit,
         "largest": largest,
-        "share of time beyond (%)": round(100 * share, 2),
+        "beyond (%)": round(100 * share, 2),
     }

@@ -61,8 +61,8 @@ def show(name: str, picture: Path | None) -> None:
 def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
     """Check whether the steps of WORKLOAD stay within what a profile was measured on.
 
-    Simulates it first come, first served, and says which share of the time is spent in steps beyond each limit. Exit
-    status 1 when any is.
+    Simulates it first come, first served, and says which share of the time is spent in steps beyond each limit, and
+    which share of the calls is longer than any measured. Exit status 1 when any is.
     """
     import sys
 
@@ -80,7 +80,34 @@ def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
     table = _frame_table(frame)
     table.title = f"{workload.name} within {checked.name}"
     console().print(table)
-    sys.exit(1 if (frame["share of time beyond (%)"] > 0).any() else 0)
+    sys.exit(1 if (frame["beyond (%)"] > 0).any() else 0)
+
+
+@profile.command()
+@click.argument("name", metavar="PROFILE")
+@click.option("--from", "measured", required=True, help="Card that PROFILE was measured on, as h100-80gb.")
+@click.option("--to", "target", required=True, help="Card to predict.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Profile to write, a new .json file.")
+def scale(name: str, measured: str, target: str, out: Path) -> None:
+    """Predict PROFILE on a card that was not measured, from datasheets.
+
+    Streaming goes with memory bandwidth, computing with tensor FLOP/s. H100 predicts an A100 so within 5 to 6 percent
+    in the median, 10 percent at worst but for prefills of 128 to 256 tokens, which err by up to a third.
+    """
+    import msgspec
+
+    from dovetail.output import whole_file
+    from sim.fitting.datasheet import CARDS, scaled
+    from sim.profile import check_profile, load_profile
+
+    for card in (measured, target):
+        if card not in CARDS:
+            raise ValueError(f"card {card!r} is none of {', '.join(CARDS)}")
+    predicted = msgspec.structs.replace(scaled(load_profile(name), CARDS[measured], CARDS[target]), name=out.stem)
+    check_profile(predicted, out.stem)
+    with whole_file(out, overwrite=None) as file:
+        file.write_bytes(msgspec.json.format(msgspec.json.encode(predicted), indent=1) + b"\n")
+    print(f"wrote {out}: {predicted.measurement.method}")
 
 
 def _facts(shown: Profile) -> list[str]:
@@ -102,7 +129,7 @@ def _terms_table(shown: Profile) -> Table:
     """Coefficients of the step cost with their standard errors, where these are known."""
     from rich.table import Table
 
-    from sim.uncertainty import coefficients, standard_errors
+    from sim.uncertainty import RISING, coefficients, standard_errors
 
     table = Table("term", box=None, title="Terms", title_justify="left")
     for title in ("knot", "value", "standard error (%)"):
@@ -113,7 +140,8 @@ def _terms_table(shown: Profile) -> Table:
             curve, _, index = name.rstrip("]").partition("[")
             knot = str(getattr(shown.terms, curve).counts[int(index)]) if index else ""
             error = f"{100 * errors[name] / value:.2f}" if name in errors else ""
-            table.add_row(curve, knot, f"{value * 1e6:,.6g} us", error)
+            rise = ", rise" if index not in ("", "0") and curve in RISING else ""
+            table.add_row(f"{curve}{rise}", knot, f"{value * 1e6:,.6g} us", error)
     return table
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sim.profile import CurveTable, Profile, Terms
 
 #: Curves that never fall: their coefficients are the first value and the rise to each further knot.
-_RISING = ("dense", "decode_batch", "all_reduce")
+RISING = ("dense", "decode_batch", "all_reduce")
 _FREE = ("decode_context", "repeated_context")
 _SCALARS = (
     "seconds_per_attention_pair",
@@ -39,7 +39,7 @@ def coefficients(terms: Terms) -> dict[str, float]:
         curves that never fall; `decode_context[1]` is the value at the second knot.
     """
     named: dict[str, float] = {}
-    for name in _RISING:
+    for name in RISING:
         named |= _indexed(name, np.diff(getattr(terms, name).seconds, prepend=0.0))
     for name in _FREE:
         if (table := getattr(terms, name)) is not None:
@@ -51,10 +51,10 @@ def with_coefficients(terms: Terms, values: Mapping[str, float]) -> Terms:
     """`terms` with some coefficients replaced."""
     merged = coefficients(terms) | dict(values)
     changes: dict[str, float | CurveTable] = {name: merged[name] for name in _SCALARS}
-    for name in (*_RISING, *_FREE):
+    for name in (*RISING, *_FREE):
         if (table := getattr(terms, name)) is not None:
             seconds = [merged[f"{name}[{index}]"] for index in range(len(table.counts))]
-            seconds = np.cumsum(seconds).tolist() if name in _RISING else seconds
+            seconds = np.cumsum(seconds).tolist() if name in RISING else seconds
             changes[name] = msgspec.structs.replace(table, seconds=tuple(seconds))
     return msgspec.structs.replace(terms, **changes)
 

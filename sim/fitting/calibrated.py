@@ -80,6 +80,8 @@ def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tu
     errors = cross_validated(form, samples)
     tried = [(_record("base", form, errors), form)]
     for name, changes in refinements(samples, capture_sizes):
+        if "num_resident_tokens" in changes[0] and not form.repeated_context:
+            continue
         candidates = [replace(form, **change) for change in changes]
         results = [(cross_validated(each, samples), each) for each in candidates]
         tried += [(_record(f"{name}{_detail(each)}", each, found), each) for found, each in results]

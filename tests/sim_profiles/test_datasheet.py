@@ -1,6 +1,8 @@
 """Profiles scaled by datasheet keep what they should and say that nobody measured them."""
 
-from sim.fitting.datasheet import A100_80GB, RTX_A6000, scaled
+import pytest
+
+from sim.fitting.datasheet import A100_80GB, H100_80GB, H200_141GB, RTX_A6000, cross_check, scaled
 from sim.profile import check_profile, load_profile
 
 
@@ -16,3 +18,27 @@ def test_a_scaled_profile_is_valid_and_claims_no_residuals():
     check_profile(profile, "scaled")
     assert profile.residuals == ()
     assert profile.measurement.method.startswith("Not measured")
+
+
+def test_a_card_with_twice_of_everything_takes_half_the_time():
+    twice = type(A100_80GB)("twice", 2 * A100_80GB.bandwidth, 2 * A100_80GB.flops, A100_80GB.memory)
+    profile = load_profile("a100-llama-7b")
+    fast = scaled(profile, A100_80GB, twice)
+    assert fast.terms.dense.seconds == pytest.approx([seconds / 2 for seconds in profile.terms.dense.seconds], rel=1e-4)
+    assert fast.terms.seconds_per_attention_pair == pytest.approx(profile.terms.seconds_per_attention_pair / 2)
+
+
+def test_more_bandwidth_alone_helps_decoding_and_leaves_long_prefills():
+    profile = load_profile("h100-llama-13b")
+    before = profile.step_cost(async_scheduling=True)
+    after = scaled(profile, H100_80GB, H200_141GB).step_cost(async_scheduling=True)
+    assert after.step(1, 500, ()) / before.step(1, 500, ()) == pytest.approx(3.35 / 4.8, rel=0.01)
+    assert after.step(0, 0, [(2048, 0)]) == pytest.approx(before.step(0, 0, [(2048, 0)]), rel=0.01)
+
+
+def test_h100_predicts_an_a100_within_the_stated_errors():
+    """Stated in docs/profiles.md: 10 percent of decoding and of prefill, and a third where the roofs meet."""
+    decode, prefill, knee = cross_check()
+    assert decode.median < 0.10
+    assert prefill.median < 0.10
+    assert knee.p95 < 0.35
