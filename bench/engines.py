@@ -17,8 +17,8 @@ from policies.fifo import Fifo
 from reproduce.schedules import overflowing_load
 from sim.profile import load_profile
 from sim.reference.engine import ReferenceEngine  # imported here, so that no run is charged with it
-from sim.reference.version import require_vllm
 from sim.run import SimulatedCluster, settings_of, simulate
+from sim.vllm_version import require_vllm
 from traces.arrivals import poisson_arrivals
 from traces.generators.chat import ChatShape, chat_sessions
 from traces.generators.lengths import LogNormal, fixed_lengths

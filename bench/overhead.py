@@ -24,7 +24,7 @@ from realexec.kept import KeptEngine
 from realexec.run import RealCluster, measure
 from realexec.token_ids import TokenIds
 from realexec.vllm_engine import VllmEngine, VllmOptions
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 from traces.generators.lengths import fixed_lengths
 from traces.generators.single import single_calls
 from traces.workload import Workload

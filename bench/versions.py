@@ -13,7 +13,7 @@ from dataclasses import fields
 
 from sim.lockstep.compare import Difference, compare
 from sim.lockstep.draw import draw_case
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 
 
 def kind(difference: Difference) -> str:

@@ -29,7 +29,7 @@ def lockstep(num_cases: int, seed: int | None, shrink_seconds: float) -> None:
     from sim.lockstep.compare import Counts, compare
     from sim.lockstep.draw import draw_case
     from sim.lockstep.report import describe
-    from sim.reference.version import require_vllm
+    from sim.vllm_version import require_vllm
 
     version = require_vllm()
     first = secrets.randbelow(10**9) if seed is None else seed

@@ -218,7 +218,7 @@ class VllmEngine:
 
 def _import_vllm() -> Any:
     """The module that builds engines: importing vLLM takes seconds."""
-    from sim.reference.version import require_vllm
+    from sim.vllm_version import require_vllm
 
     require_vllm()
     level = os.environ.get("VLLM_LOGGING_LEVEL")

@@ -13,8 +13,8 @@ from sim.cluster import Cluster, SimulatedEngine
 from sim.engines import EngineMaker
 from sim.manifest import domain_warnings
 from sim.profile import Profile
-from sim.reference.version import require_vllm
 from sim.settings import EngineSettings
+from sim.vllm_version import require_vllm
 from traces.fit import check_fit
 from traces.manifest import base_manifest
 from traces.records import RunRecords

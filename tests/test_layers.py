@@ -54,6 +54,11 @@ def test_a_module_imports_only_what_stands_below_its_package(file: Path) -> None
         assert library not in imported or is_owner, f"{library} belongs to {owners}"
 
 
+def test_the_real_backend_does_without_the_reference_engine() -> None:
+    using = [file for file in (ROOT / "realexec").rglob("*.py") if "sim.reference" in file.read_text()]
+    assert using == []
+
+
 def test_a_forbidden_import_is_seen(tmp_path: Path) -> None:
     file = tmp_path / "module.py"
     file.write_text("import json\ndef late():\n    from sim.engine import Engine\n    return Engine\n")

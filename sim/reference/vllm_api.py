@@ -9,7 +9,7 @@ import logging
 import os
 import warnings
 
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 
 VERSION = require_vllm()
 

@@ -13,8 +13,8 @@ import pytest
 
 from policies.fifo import Fifo
 from sim.profile import load_profile
-from sim.reference.version import require_vllm
 from sim.run import SimulatedCluster, settings_of, simulate
+from sim.vllm_version import require_vllm
 from traces.files import save_workload
 from traces.generators.lengths import fixed_lengths
 from traces.generators.single import single_calls

@@ -16,8 +16,8 @@ from realexec.kept import KeptEngine, release_all
 from realexec.run import RealCluster, measure
 from realexec.vllm_engine import VllmEngine, VllmOptions
 from sim.profile import load_profile
-from sim.reference.version import require_vllm
 from sim.run import SimulatedCluster, settings_of, simulate
+from sim.vllm_version import require_vllm
 from traces.generators.agents import AgentsShape, multi_agent_rounds
 from traces.generators.chat import ChatShape, chat_sessions
 from traces.generators.lengths import LogNormal

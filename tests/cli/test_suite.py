@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 from traces.records import read_run
 
 Run = Callable[..., Any]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 
 
 @pytest.fixture(scope="session", autouse=True)

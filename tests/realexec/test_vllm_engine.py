@@ -9,7 +9,7 @@ import pytest
 
 from realexec.interface import CallFailure, EngineFailure, EngineRequest
 from realexec.vllm_engine import VllmEngine, VllmOptions
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 
 TINY = VllmOptions(device="virtual", model="tiny")
 

@@ -12,8 +12,8 @@ from realexec.call_metadata import to_extra_args
 from realexec.interface import EngineRequest
 from realexec.vllm_engine import VllmEngine, VllmOptions
 from sim.profile import load_profile
-from sim.reference.version import require_vllm
 from sim.run import SimulatedCluster, settings_of, simulate
+from sim.vllm_version import require_vllm
 from traces.records import STEP_COLUMNS
 from traces.workload import Application, Call, Workload, text
 

@@ -19,7 +19,7 @@ import pytest
 
 from realexec.engine_options import EngineOptions, to_additional_config
 from realexec.virtual import ENVIRONMENT_VARIABLE
-from sim.reference.version import require_vllm
+from sim.vllm_version import require_vllm
 
 _MODEL = Path(__file__).parents[3] / "realexec/models/llama-13b"
 _FLAGS = (
