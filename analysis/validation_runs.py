@@ -110,9 +110,19 @@ def _scenario(manifest: Mapping[str, Any]) -> str:
 def _policy(manifest: Mapping[str, Any]) -> str:
     """Policy and the window it has: a policy may be worth something only with another window."""
     window = manifest["window"]
-    name, _, parameters = policy_of(manifest).partition(" (")
+    policy = {**manifest["policy"], "parameters": _without_seeds(manifest["policy"].get("parameters") or {})}
+    name, _, parameters = policy_of({"policy": policy}).partition(" (")
     details = [f"({parameters}"] if parameters else []
     return f"{name}{_DETAILS}{', '.join([*details, f'window {window}'])}"
+
+
+def _without_seeds(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of a policy but for seeds, which tell repeats apart and not policies."""
+    return {
+        name: _without_seeds(value) if isinstance(value, Mapping) else value
+        for name, value in parameters.items()
+        if name != "seed"
+    }
 
 
 def _short_policies(table: pd.DataFrame) -> pd.Series:

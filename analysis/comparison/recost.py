@@ -27,8 +27,11 @@ from scipy.spatial import cKDTree
 #: What a step's duration is compared by. Context is that of the middle step of a run of equal ones.
 FEATURES = ("num_decodes", "num_context_tokens", "num_prefills", "num_prefill_tokens")
 
-#: Neighbours whose corrected durations are averaged.
+#: Neighbours whose corrected durations are averaged, by inverse distance.
 NUM_NEIGHBOURS = 4
+
+#: Stands for a distance of 0, seconds: a step that ran in both runs is priced as itself.
+_NEAR = 1e-15
 
 #: Rows of either run that are priced and searched; more are thinned out evenly, and the price scaled up by engine time.
 MAX_ROWS = 200_000
@@ -112,7 +115,7 @@ def price(steps: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
         Rows as `steps`: `price` in seconds a step, and `distance` in seconds to the nearest neighbour, by what either
         run's fit makes of the difference in features.
     """
-    known = thinned(reference)
+    known = _distinct(thinned(reference))
     features, known_features = (frame[list(FEATURES)].to_numpy(float) for frame in (steps, known))
     weights = _seconds_per_unit(known)
     # A feature that never varies in the reference has no weight there, and still tells steps apart.
@@ -123,8 +126,16 @@ def price(steps: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     )
     correction = (features[:, None, :] - known_features[nearest]) @ weights
     times = known["step_time"].to_numpy(float)[nearest]
-    priced = np.maximum((times + correction).mean(axis=1), 0.0)
+    closeness = 1 / np.maximum(distances, _NEAR)
+    priced = np.maximum(((times + correction) * closeness).sum(axis=1) / closeness.sum(axis=1), 0.0)
     return pd.DataFrame({"price": priced, "distance": distances[:, 0]}, index=steps.index)
+
+
+def _distinct(times: pd.DataFrame) -> pd.DataFrame:
+    """One row for each combination of features, with the mean time of its steps."""
+    seconds = times["step_time"] * times["count"]
+    summed = times.assign(seconds=seconds).groupby(list(FEATURES), as_index=False)[["seconds", "count"]].sum()
+    return summed.assign(step_time=summed["seconds"] / summed["count"])
 
 
 def _seconds_per_unit(times: pd.DataFrame) -> np.ndarray:
