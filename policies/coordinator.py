@@ -315,7 +315,7 @@ class Coordinator:
     def _dispatch_ready(self, now: float, actions: Actions) -> None:
         """Offer every ready call to the policy, in rank order, until no engine is open or all are held."""
         policy, ready = self._policy, self._ready
-        if policy.reranks:
+        if policy.reranks and self._some_engine_is_open():
             self._rank_again(now)
         held: list[tuple[Any, int, CallState]] = []
         held_classes: set[Any] = set()

@@ -42,6 +42,7 @@ class VirtualTokenCounter(Policy):
     def __init__(self, clients: Clients = "name", output_weight: float = 2.0) -> None:
         self._clients: Clients = clients
         self._output_weight = require_weight(output_weight)
+        self._client_of: dict[str, str] = {}  # by application
         self._served: defaultdict[str, float] = defaultdict(float)
         self._num_waiting: Counter[str] = Counter()  # only clients with waiting calls
         self._last_to_leave: str | None = None
@@ -50,7 +51,7 @@ class VirtualTokenCounter(Policy):
         call = event.call
         if call is None:
             return
-        client = client_of(call.app_id, self._clients)
+        client = self._client(call)
         if event.kind in (EventKind.CALL_SUBMITTED, EventKind.CALL_RETURNED):
             self._arrive(client)
         elif event.kind is EventKind.CALL_DISPATCHED:
@@ -60,7 +61,14 @@ class VirtualTokenCounter(Policy):
             self._served[client] += self._output_weight * (event.num_output_tokens or 0)
 
     def rank(self, call: CallView, now: float) -> float:
-        return self._served[client_of(call.app_id, self._clients)]
+        return self._served[self._client(call)]
+
+    def _client(self, call: CallView) -> str:
+        app_id = call.app_id
+        client = self._client_of.get(app_id)
+        if client is None:
+            client = self._client_of[app_id] = client_of(app_id, self._clients)
+        return client
 
     def _arrive(self, client: str) -> None:
         if client not in self._num_waiting:

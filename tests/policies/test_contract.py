@@ -5,13 +5,19 @@ import inspect
 import pytest
 
 from policies.app_fifo import AppFifo
+from policies.cache_aware import CacheAware
 from policies.compose import compose
+from policies.gang import Gang
 from policies.gateway import Gateway
 from policies.load import find_policy_class, policy_names
+from policies.parrot import Parrot
+from policies.preble import Preble
 from policies.prefix_affinity import PrefixAffinity
 from policies.random import Random
 from policies.round_robin import RoundRobin
+from policies.skip_join_mlfq import SkipJoinMlfq
 from policies.stage_priority import StagePriority
+from policies.virtual_token_counter import VirtualTokenCounter
 from sim.profile import load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Workload, output_of, text
@@ -19,6 +25,12 @@ from traces.workload import Application, Call, Workload, output_of, text
 NUM_ENGINES = 3
 STANDALONE = [name for name in policy_names() if "order" not in inspect.signature(find_policy_class(name)).parameters]
 POLICIES = {name: find_policy_class(name) for name in STANDALONE} | {
+    "prefix-affinity by tokens": lambda: PrefixAffinity(1, "tokens"),
+    "parrot with tight bounds": lambda: Parrot(1, 2),
+    "gang that backfills": lambda: Gang(backfill=True),
+    "skip-join-mlfq that promotes": lambda: SkipJoinMlfq(8, 3, promote_after=0.01),
+    "gang + preble": lambda: compose(Gang(), Preble()),
+    "virtual-token-counter + cache-aware": lambda: compose(VirtualTokenCounter("application"), CacheAware(0.1, 1)),
     "stage-priority with bounds": lambda: StagePriority({"map": 2, "reduce": 1}),
     "stage-priority + prefix-affinity": lambda: compose(StagePriority({"map": 2}), PrefixAffinity(1)),
     "app-fifo + round-robin": lambda: compose(AppFifo(), RoundRobin()),
