@@ -89,12 +89,14 @@ def test_trace_refuses_other_endings_and_the_same_run_twice(dovetail: Dovetail) 
 
 @pytest.fixture
 def several(dovetail: Dovetail) -> None:
-    """Three policies and two seeds, on two cards; in "b" the runs of one policy are missing a seed."""
+    """Three policies and two seeds, on two cards."""
+    generated = "workload generate chat --apps 8 --arrivals poisson:4 --think-time 0.1 --out several.json"
+    assert dovetail(*generated.split()).status == 0
     for folder, profile in (("a", "h100-llama-13b"), ("b", "a100-llama-13b")):
         for policy in ("fifo", "random", "least-loaded"):
             for seed in ("0", "1"):
                 words = (
-                    f"simulate good.json --policy {policy} --engines 2 --window 3 --network-latency exponential:0.02"
+                    f"simulate several.json --policy {policy} --engines 2 --window 3 --network-latency exponential:0.02"
                 )
                 out = f"{folder}/{policy}/{seed}"
                 done = dovetail(
