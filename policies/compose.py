@@ -25,6 +25,7 @@ class Composed(Policy):
         self._routing = routing
         self._admits_all = type(order).route is Policy.route
         self.reranks = order.reranks
+        self.uses_oracle = order.uses_oracle or routing.uses_oracle
 
     def rank(self, call: CallView, now: float) -> Any:
         return self._order.rank(call, now)

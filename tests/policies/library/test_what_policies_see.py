@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from policies.calls import CallState
+from policies.compose import compose
+from policies.fifo import Fifo
 from policies.gateway import Gateway
 from policies.load import load_policy, policy_names
+from policies.shortest_job import ShortestJob
 from sim.profile import load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from traces.arrivals import poisson_arrivals
@@ -44,3 +47,9 @@ def test_a_policy_sees_what_it_says(run, name):
 
 def test_the_list_is_not_all_of_one_kind():
     assert {load_policy(name).policy.uses_oracle for name in policy_names()} == {True, False}
+
+
+def test_of_a_policy_and_its_routing_either_may_see_the_oracle():
+    assert compose(ShortestJob(), Fifo()).uses_oracle
+    assert compose(Fifo(), ShortestJob()).uses_oracle
+    assert not compose(ShortestJob("declared"), Fifo()).uses_oracle
