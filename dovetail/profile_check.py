@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def beyond_domain(domain: Domain, records: RunRecords) -> pd.DataFrame:
-    """One row a limit: the measured limit, the largest value of the run, and how much of the time (of the calls) lies beyond.
+    """One row a limit: the measured limit, the largest value of the run, and the share of the time (of calls) beyond.
 
     Parameters
     ----------

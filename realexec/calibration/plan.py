@@ -8,7 +8,7 @@ order; some, drawn at random, are never fitted.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -107,7 +107,7 @@ class Extent:
         (256, 192, 160, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1),
         (250, 201, 145, 113, 81, 57, 41, 29, 19, 13, 10, 9, 7, 5, 3, 1),
     )
-    num_hold_steps: int = 12
+    num_hold_steps: int = 16
     backgrounds: tuple[tuple[int, int], ...] = ((1, 64), (8, 512), (24, 2000), (32, 256), (64, 256), (128, 128))
     chunks: tuple[int, ...] = (8, 32, 64, 100, 128, 200, 256, 384, 512, 700, 1024, 1500, 1900, 3500)
     cached: tuple[int, ...] = (512, 1024, 2048, 3072)
@@ -116,7 +116,7 @@ class Extent:
         *((tokens, 64, groups) for tokens in (512, 1536) for groups in (2, 4)),
     )
     num_idle: int = 12
-    num_repeats: int = 2
+    num_repeats: int = 3
 
 
 FULL = Extent()
@@ -187,7 +187,7 @@ def _draw_held_out(points: Sequence[Point], rng: np.random.Generator) -> set[str
 
 
 def _decode_points(limits: Limits, extent: Extent) -> Iterator[Point]:
-    longest = limits.max_model_len - 2 * extent.num_hold_steps * len(extent.staircases[0]) - 64
+    longest = limits.max_model_len - _longest_output(extent)
     for context in sorted({min(context, longest) for context in extent.contexts}):
         for index, sizes in enumerate(extent.staircases):
             name = f"decode context {context} staircase {index}"
@@ -240,16 +240,13 @@ def _background(name: str, num_calls: int, context: int, *, num_waves: int, limi
 def _sharing_points(limits: Limits, extent: Extent) -> Iterator[Point]:
     for shared, own, groups in extent.shared:
         shared = shared // limits.block_size * limits.block_size
-        longest = shared + own + 2 * extent.num_hold_steps * len(extent.staircases[0])
-        if longest + 64 > limits.max_model_len:
+        if shared + own + _longest_output(extent) > limits.max_model_len:
             continue
         name = f"sharing {groups} x {shared}, own {own}"
         prefixes = [(f"{name} prefix {group}", shared) for group in range(groups)]
-        num_most = min(
-            _MAX_CONTEXT_TOKENS // (shared + own), (limits.num_tokens - groups * shared) // (longest - shared)
-        )
-        sizes = tuple(size for size in extent.staircases[0] if size <= num_most)
-        calls = _staircase(name, sizes, own, extent.num_hold_steps, limits)
+        sizes = [size for size in extent.staircases[0] if size <= _MAX_CONTEXT_TOKENS // (shared + own)]
+        free = replace(limits, num_blocks=limits.num_blocks - groups * shared // limits.block_size)
+        calls = _staircase(name, sizes, own, extent.num_hold_steps, free)
         sharing = tuple(
             PlannedCall((prefixes[index % groups], *call.prompt), call.num_output_tokens)
             for index, call in enumerate(calls)
@@ -278,14 +275,25 @@ def _idle_points(limits: Limits, extent: Extent) -> Iterator[Point]:
 
 def _staircase(name: str, sizes: Sequence[int], context: int, num_hold_steps: int, limits: Limits) -> Wave:
     """Calls of equal prompts whose batch shrinks through `sizes`, staying `num_hold_steps` at each."""
-    num_most = limits.num_tokens // (context + 2 * num_hold_steps * len(sizes))
-    sizes = [size for size in sizes if size <= min(num_most, limits.max_num_seqs)]
+    sizes = [size for size in sizes if size <= limits.max_num_seqs]
+    while sizes and _num_staircase_tokens(sizes, context, num_hold_steps) > limits.num_tokens:
+        sizes = sizes[1:]
     calls = []
     for index in range(max(sizes, default=0)):
         num_levels = sum(size > index for size in sizes)
         lead = _lead(index, max(sizes), context, limits)
         calls.append(PlannedCall(((f"{name} call {index}", context),), 1 + num_hold_steps * num_levels + lead))
     return tuple(calls)
+
+
+def _num_staircase_tokens(sizes: Sequence[int], context: int, num_hold_steps: int) -> int:
+    """KV memory of all calls of a staircase at their ends, a block of 16 too many for each."""
+    return sizes[0] * (context + 16) + num_hold_steps * sum(sizes)
+
+
+def _longest_output(extent: Extent) -> int:
+    """Tokens that the last call of a staircase generates, and some more for its lead over the others."""
+    return extent.num_hold_steps * len(extent.staircases[0]) + 96
 
 
 def _lead(index: int, num_calls: int, context: int, limits: Limits) -> int:

@@ -1,5 +1,7 @@
 """Profiles scaled by datasheet keep what they should and say that nobody measured them."""
 
+from pathlib import Path
+
 import pytest
 
 from sim.fitting.datasheet import A100_80GB, H100_80GB, H200_141GB, RTX_A6000, cross_check, scaled
@@ -42,3 +44,10 @@ def test_h100_predicts_an_a100_within_the_stated_errors():
     assert decode.median < 0.10
     assert prefill.median < 0.10
     assert knee.p95 < 0.35
+
+
+def test_the_documented_errors_are_those_of_the_command():
+    documented = (Path(__file__).parents[2] / "docs" / "calibration.md").read_text()
+    for row in cross_check():
+        errors = f"{row.num_points} | {row.median:.1%} | {row.p95:.1%} | {row.bias:+.1%} |"
+        assert f"| {row.points} | {errors}" in documented
