@@ -142,6 +142,8 @@ def make_backends(options: dict[str, Any], policies: Sequence[LoadedPolicy], fol
     ------
     ValueError
         When a value is out of range or does not fit the others.
+    EngineFailure
+        When they need more GPUs than are visible.
     """
     if options["endpoints"]:
         return _endpoints(options)
@@ -165,11 +167,22 @@ def _endpoints(options: dict[str, Any]) -> list[HttpEngine]:
 
 
 def make_vllm_engines(options: dict[str, Any], policies: Sequence[LoadedPolicy], folder: Path) -> list[VllmEngine]:
-    """Engines of this process, as in `make_backends`."""
+    """Engines of this process, as in `make_backends`.
+
+    Raises
+    ------
+    ValueError
+        As there.
+    EngineFailure
+        When they need more GPUs than are visible.
+    """
+    from realexec.gpus import require_gpus
     from realexec.vllm_engine import VllmEngine
 
     built = _vllm_options(options, policies[0])
     size = built.tensor_parallel_size if built.device == "gpu" else 0
+    if size:
+        require_gpus(size * options["num_engines"])
     return [
         VllmEngine(index, built, folder / f"engine-{index}", gpu_ids=range(index * size, (index + 1) * size))
         for index in range(options["num_engines"])

@@ -73,8 +73,8 @@ def measure(workload: Path, out: Path, **options: Any) -> None:
     policy = composed(policies, loaded, source=str(workload))
     check_modelled_fit(options, loaded, source=str(workload))
     with staged(out, overwrite=options["overwrite"]) as directory, engine_folder() as folder:
-        cluster = RealCluster(make_backends(options, policies, folder), handling)
         require_installed(options)
+        cluster = RealCluster(make_backends(options, policies, folder), handling)
         records = _run(loaded, policy, cluster, entry)
         with uninterrupted():
             complete_manifest(records, policy, options["seed"])

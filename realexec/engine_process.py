@@ -18,6 +18,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
+from realexec.interface import EngineFailure
+
 _T = TypeVar("_T")
 
 #: Guards the environment and the standard output of this process.
@@ -40,6 +42,11 @@ async def child_environment(variables: Mapping[str, str], gpu_ids: Sequence[int]
         Stay set: vLLM reads them again.
     gpu_ids : sequence of int
         Indices into the devices that are visible to this process.
+
+    Raises
+    ------
+    EngineFailure
+        When there are not so many.
     """
     while not _INHERITED.acquire(blocking=False):  # not in a thread, which a cancelled start would leave holding it
         await asyncio.sleep(0.005)
@@ -50,8 +57,7 @@ async def child_environment(variables: Mapping[str, str], gpu_ids: Sequence[int]
         if not variables:
             os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # CUDA does not survive a fork
         if gpu_ids:
-            names = visible.split(",") if visible else None
-            os.environ[_DEVICES] = ",".join(names[index] if names else str(index) for index in gpu_ids)
+            os.environ[_DEVICES] = ",".join(_device_names(visible, gpu_ids))
         yield
     finally:
         if visible is not None:
@@ -59,6 +65,16 @@ async def child_environment(variables: Mapping[str, str], gpu_ids: Sequence[int]
         elif gpu_ids:
             del os.environ[_DEVICES]
         _INHERITED.release()
+
+
+def _device_names(visible: str | None, gpu_ids: Sequence[int]) -> list[str]:
+    """Devices as CUDA knows them, from their places among the visible ones."""
+    if not visible:
+        return [str(index) for index in gpu_ids]
+    names = visible.split(",")
+    if max(gpu_ids) >= len(names):
+        raise EngineFailure(f"GPU {max(gpu_ids)}, counted from 0, is not among {_DEVICES}={visible}")
+    return [names[index] for index in gpu_ids]
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ class VllmEngine:
             raise
         except Exception as error:
             cause = root_cause(error, self._log)
-            raise EngineFailure(f"engine {self.engine_id} did not start: {cause} (log: {self._log})") from None
+            raise EngineFailure(f"{cause} (log: {self._log})") from None
 
     @property
     def _log(self) -> Path:

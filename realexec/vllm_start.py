@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from realexec.engine_options import EngineOptions, to_additional_config
+from realexec.gpus import require_gpus
 from realexec.interface import EngineFailure, EngineInfo, EngineProgress, EngineRequest
-from realexec.models import resolve_model
+from realexec.models import list_models, resolve_model
 from realexec.vllm_engine import VllmOptions
 from sim.profile import load_profile
 from sim.settings import EngineSettings
@@ -39,15 +40,17 @@ def build_config(engine_id: int, options: VllmOptions, folder: Path) -> VllmConf
     Raises
     ------
     EngineFailure
-        When this process is bound to another device.
+        When this process is bound to another device, GPUs are missing, or the model cannot be read.
     ValueError
         When vLLM refuses an option.
     """
     if (current_platform.device_name == "virtual") != (options.device == "virtual"):
         raise EngineFailure(
-            f"engine {engine_id}: device={options.device!r}, but vLLM in this process was first used on "
+            f"device={options.device!r}, but vLLM in this process was first used on "
             f"{current_platform.device_name!r}; a process has one kind of device"
         )
+    if options.device == "gpu":
+        require_gpus(options.tensor_parallel_size)
     own = EngineOptions(
         engine_id, options.profile, str(folder.resolve()), options.policy, dict(options.policy_parameters)
     )
@@ -63,7 +66,11 @@ def build_config(engine_id: int, options: VllmOptions, folder: Path) -> VllmConf
         additional_config=to_additional_config(own),
         **_limits(options),
     )
-    config = arguments.create_engine_config()
+    try:
+        config = arguments.create_engine_config()
+    except OSError as error:  # of transformers, which does not name the model
+        cause = " ".join(str(error).split())
+        raise EngineFailure(f"model={options.model!r} (built-in: {', '.join(list_models())}): {cause}") from None
     kind = "Recording" if options.order == "gateway" else "Policy"
     prefix = "" if config.scheduler_config.async_scheduling else "Sync"
     config.scheduler_config.scheduler_cls = f"realexec.scheduler.{prefix}{kind}Scheduler"
