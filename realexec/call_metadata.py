@@ -88,13 +88,16 @@ def from_extra_args(args: Mapping[str, Any] | None) -> CallMetadata:
     Raises
     ------
     ValueError
-        When a required key is missing; the message names it.
+        When a required key is missing, or a value is not of its type; the message names it.
     """
     given = args or {}
     for name in _REQUIRED:
         if name not in given:
             raise ValueError(f"extra_args: {name!r} is missing, so the request did not come from Dovetail's driver")
     values = {each.name: given[each.name] for each in fields(CallMetadata) if each.name in given}
-    for name, kind in _AS_JSON.items():
-        values[name] = msgspec.json.decode(values[name], type=kind)
-    return CallMetadata(**values)
+    try:
+        for name in _AS_JSON:
+            values[name] = msgspec.json.decode(values[name])
+        return msgspec.convert(values, CallMetadata)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ValueError(f"extra_args: {error}") from None

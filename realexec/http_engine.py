@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
 
-from realexec.call_metadata import CallMetadata, to_extra_args
 from realexec.completions import Answer, EventStream, encode_request
 from realexec.endpoint import Endpoint
 from realexec.endpoint_info import LIMITS, describe, find_model, read_gauges
@@ -162,7 +160,7 @@ class HttpEngine:
 
     async def _probe(self) -> Answer:
         """One token, asked for as the run will ask: with a priority and token ids."""
-        request = EngineRequest("probe", [1], 1, priority=1, extra_args=_probe_args())
+        request = EngineRequest("probe", [1], 1, priority=1, extra_args={"run_started_at": time.monotonic()})
         answer = await self._answer(request, SeenRequest("probe", 0.0), lambda: None)
         if answer.is_done and not answer.output_token_ids:
             raise EngineFailure(f"{self._endpoint.url}: returns no token ids (return_token_ids): not vLLM, or too old")
@@ -181,26 +179,3 @@ class HttpEngine:
             except EngineFailure:
                 continue  # the streams tell of a lost server
             self._progress.num_running, self._progress.num_waiting = read_gauges(metrics)
-
-
-def _probe_args() -> Mapping[str, Any]:
-    """Metadata of a call that is alone: a scheduler that asks a policy takes no request without."""
-    now = time.monotonic()
-    call = CallMetadata(
-        run_started_at=now,
-        app_id="probe",
-        call_id="probe",
-        stage="probe",
-        app_arrived_at=0.0,
-        ready_at=0.0,
-        submitted_at=0.0,
-        priority=0,
-        depth=0,
-        num_prompt_tokens=1,
-        num_siblings_outstanding=0,
-        num_descendants=0,
-        critical_path_calls=1,
-        group=(),
-        prompt_segments=(),
-    )
-    return to_extra_args(call, now)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from vllm.v1.request import Request
 
 
+#: First part of a request's place in the waiting queue; the second is the policy's rank or, of others, vLLM's priority.
+_RANKED, _FOREIGN = 0, 1
+
+
 class SyncRecordingScheduler(Scheduler):  # type: ignore[misc]
     """vLLM's synchronous scheduler, recorded.
 
@@ -63,6 +67,9 @@ class SyncPolicyScheduler(SyncRecordingScheduler):
     To be used with `scheduling_policy="priority"`, whose rules stay: a request waits behind lower ranks and, among
     equals, behind earlier arrivals; memory is taken from the running request that is last in this order, which then
     waits in its place again. That is what `sim.scheduler` does.
+
+    A server may also get requests of other clients, of which the policy knows nothing. They wait behind all calls that
+    it ranks, in vLLM's own order.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,20 +79,29 @@ class SyncPolicyScheduler(SyncRecordingScheduler):
         self.waiting = PolicyQueue()
 
     def add_request(self, request: Request) -> None:
-        call = self._calls[request.request_id] = from_extra_args(request.sampling_params.extra_args)
-        request.priority = self._rank(call)
+        try:
+            call = from_extra_args(request.sampling_params.extra_args)
+        except ValueError:
+            request.priority = (_FOREIGN, request.priority)
+        else:
+            self._calls[request.request_id] = call
+            request.priority = self._rank(call)
         super().add_request(request)
 
     def schedule(self, throttle_prefills: bool = False) -> SchedulerOutput:
         if self._policy.reranks and self.waiting:
-            self.waiting.rank_again(lambda request: self._rank(self._calls[request.request_id]))
+            self.waiting.rank_again(self._rank_again)
         output = super().schedule(throttle_prefills)
         for request_id in output.finished_req_ids:
             self._calls.pop(request_id, None)
         return output
 
-    def _rank(self, call: CallMetadata) -> Any:
-        return self._policy.rank(call, time.monotonic() - call.run_started_at)
+    def _rank(self, call: CallMetadata) -> tuple[int, Any]:
+        return _RANKED, self._policy.rank(call, time.monotonic() - call.run_started_at)
+
+    def _rank_again(self, request: Request) -> tuple[int, Any]:
+        call = self._calls.get(request.request_id)
+        return request.priority if call is None else self._rank(call)
 
 
 class RecordingScheduler(SyncRecordingScheduler, AsyncScheduler):  # type: ignore[misc]

@@ -134,3 +134,30 @@ def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, t
     lengths = [(50, 80), (400, 5), (500, 5), (300, 30)]
     facts = asyncio.run(measure(VllmEngine(0, options, tmp_path), lengths)).requests
     assert sorted(facts, key=lambda name: facts[name].scheduled_at) == order
+
+
+async def measure_mixed(engine):
+    """One call runs at a time; the policy's calls come after others, of which one has a broken argument."""
+    calls = build_applications(one_application([(50, 80), (400, 5), (300, 5)]))[0].calls
+    first, long, short = (to_extra_args(call, 0.0) for call in calls)
+    sent = {"first": first, "low": {}, "stray": {}, "broken": {**long, "ready_at": "x"}, "long": long, "short": short}
+    requests = [
+        EngineRequest(name, [1000 + index] * 50, 80 if name == "first" else 5, int(name == "low"), args)
+        for index, (name, args) in enumerate(sent.items())
+    ]
+    await engine.start()
+    try:
+        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests))
+    finally:
+        await engine.stop()
+    return engine.records().requests
+
+
+@pytest.mark.parametrize("policy", ["ShortestPrompt", "Turning"])
+def test_requests_of_other_clients_wait_behind_the_policy_s_calls(policy, tmp_path):
+    options = VllmOptions(device="virtual", order="engine", policy=f"{__name__}:{policy}", limits={"max_num_seqs": 1})
+    facts = asyncio.run(measure_mixed(VllmEngine(0, options, tmp_path)))
+    order = sorted(facts, key=lambda name: facts[name].scheduled_at)
+    assert order[0] == "first"
+    assert set(order[1:3]) == {"long", "short"}
+    assert order[3:] == ["stray", "broken", "low"]
