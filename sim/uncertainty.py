@@ -90,7 +90,9 @@ def drawn_profiles(profile: Profile, num_draws: int, rng: np.random.Generator) -
     mean = np.array([named[name] for name in names])
     scale = np.where(mean > 0, mean, 1.0)  # terms differ by a factor of a million: drawn relative to their size
     covariance = np.array(profile.uncertainty.covariance).reshape(len(names), len(names)) / np.outer(scale, scale)
-    draws = rng.multivariate_normal(mean / scale, covariance, size=num_draws, method="eigh") * scale
+    variances, axes = np.linalg.eigh(covariance)
+    root = axes * np.sqrt(np.maximum(variances, 0.0))  # a rounded covariance may have eigenvalues just below zero
+    draws = (mean / scale + rng.standard_normal((num_draws, len(names))) @ root.T) * scale
     for draw in np.maximum(draws, 0.0):
         terms = with_coefficients(profile.terms, dict(zip(names, draw.tolist(), strict=True)))
         yield msgspec.structs.replace(profile, terms=terms)
