@@ -34,7 +34,9 @@ def find_runs(folder: Path) -> list[Path]:
     return found
 
 
-def validation_table(simulated: list[Path], measured: list[Path], merit: str = "jct") -> pd.DataFrame:
+def validation_table(
+    simulated: Sequence[Path], measured: Sequence[Path], merit: str = "jct", *, pool_workloads: bool = False
+) -> pd.DataFrame:
     """Pair runs of one scenario, policy and seed.
 
     Parameters
@@ -43,6 +45,8 @@ def validation_table(simulated: list[Path], measured: list[Path], merit: str = "
         Run directories.
     merit : str
         A key of `MERIT_LABELS`.
+    pool_workloads : bool
+        Workloads of one name are draws of one scenario, each a repeat of its own.
 
     Returns
     -------
@@ -57,13 +61,13 @@ def validation_table(simulated: list[Path], measured: list[Path], merit: str = "
     """
     of_simulation: dict[tuple[str, str, str], tuple[Path, float]] = {}
     for directory in simulated:
-        key, value = _experiment(directory, merit)
+        key, value = _experiment(directory, merit, pool_workloads)
         if key in of_simulation:
             raise ValueError(f"{directory} and {of_simulation[key][0]} simulate the same experiment")
         of_simulation[key] = (directory, value)
     rows, paired, unpaired = [], set(), []
     for directory in measured:
-        key, value = _experiment(directory, merit)
+        key, value = _experiment(directory, merit, pool_workloads)
         if key not in of_simulation:
             unpaired.append(str(directory))
             continue
@@ -87,19 +91,21 @@ def figure_of_merit(calls: pd.DataFrame, merit: str) -> float:
     return float(per_row(metrics.completed(calls) if merit != "jct" else calls).mean())
 
 
-def _experiment(directory: Path, merit: str) -> tuple[tuple[str, str, str], float]:
+def _experiment(directory: Path, merit: str, pool_workloads: bool) -> tuple[tuple[str, str, str], float]:
     """Scenario, policy and seed of a run, and its figure of merit."""
     manifest = read_manifest(directory)
     if not manifest.get("complete"):
         raise ValueError(f"{directory}: this run is incomplete, and a policy cannot be judged by it")
     calls = pq.read_table(directory / "calls.parquet").to_pandas()
-    return (_scenario(manifest), _policy(manifest), _seed(manifest)), figure_of_merit(calls, merit)
+    workload = f" [{manifest['workload']['hash'][:6]}]"
+    scenario, seed = _scenario(manifest, "" if pool_workloads else workload), _seed(manifest)
+    seed += workload if pool_workloads else ""
+    return (scenario, _policy(manifest), seed), figure_of_merit(calls, merit)
 
 
-def _scenario(manifest: Mapping[str, Any]) -> str:
+def _scenario(manifest: Mapping[str, Any], draw: str) -> str:
     """Workload, engines and client: what all policies of a comparison have in common."""
-    workload = manifest["workload"]
-    parts = [f"{workload['name']} [{workload['hash'][:6]}]", f"{manifest['num_engines']} engines"]
+    parts = [f"{manifest['workload']['name']}{draw}", f"{manifest['num_engines']} engines"]
     if manifest["network_latency"] not in ("0", "0.0"):
         parts.append(f"network {manifest['network_latency']} s")
     if manifest["orchestration"] != "client":

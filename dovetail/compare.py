@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ _MARKER = "scatter.png"
 )
 @click.option("--overwrite", is_flag=True, help="Replace the pictures of an earlier comparison.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the confidence intervals.")
-def compare(simulated: Path, measured: Path, as_json: bool, out: Path | None, overwrite: bool, seed: int) -> None:
+def compare(simulated: Path, measured: Path, as_json: bool, out: Path | None, **options: Any) -> None:
     """Compare two run directories of one workload, call by call.
 
     Errors of latency and completion time with confidence intervals; the error of the completion time split along the
@@ -38,10 +38,10 @@ def compare(simulated: Path, measured: Path, as_json: bool, out: Path | None, ov
     from traces.records import read_run
 
     runs = (read_run(simulated), read_run(measured))
-    comparison = compare_runs(*runs, seed=seed)
+    comparison = compare_runs(*runs, seed=options["seed"])
     line = caption(runs[0].manifest, runs[1].manifest)
     if out is not None:
-        _draw(out, overwrite, runs, comparison)
+        _draw(out, options["overwrite"], runs, comparison)
     if as_json:
         print(json.dumps(comparison.to_dict(), indent=2))
         return

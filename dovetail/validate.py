@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     show_default=True,
     help="By whose mean policies are ranked; lower is better.",
 )
+@click.option("--pool-workloads", is_flag=True, help="Workloads of one name are draws of one scenario.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too, with an SVG beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def validate(simulated: Path, measured: Path, merit: str, plot: Path | None, as_json: bool) -> None:
+def validate(simulated: Path, measured: Path, plot: Path | None, as_json: bool, **options: Any) -> None:
     """Say whether simulated runs rank policies as measured ones do.
 
     SIMULATED and MEASURED are folders with run directories at any depth, as `dovetail suite` writes them. Runs of one
@@ -39,9 +40,10 @@ def validate(simulated: Path, measured: Path, merit: str, plot: Path | None, as_
     from analysis.validation_runs import find_runs, validation_table
     from dovetail.output import console
 
+    merit = options["merit"]
     if plot is not None and plot.suffix != ".png":
         raise ValueError(f"--plot {plot} must end in .png")
-    table = validation_table(find_runs(simulated), find_runs(measured), merit)
+    table = validation_table(find_runs(simulated), find_runs(measured), merit, pool_workloads=options["pool_workloads"])
     ranking = rank_policies(table)
     if plot is not None:
         _draw(ranking, merit, plot, measured)

@@ -114,6 +114,19 @@ def test_validate_pairs_runs_by_policy_and_seed(dovetail: Dovetail) -> None:
     assert data["unpaired"] == []
 
 
+def test_workloads_of_one_name_can_be_repeats_of_one_scenario(dovetail: Dovetail) -> None:
+    for seed in ("0", "1"):
+        words = f"workload generate chat --apps 6 --arrivals poisson:4 --think-time 0 --seed {seed} --out {seed}.json"
+        assert dovetail(*words.split()).status == 0
+        for policy in ("fifo", "random"):
+            words = f"simulate {seed}.json --policy {policy} --engines 2 --window 2 --out a/{policy}/{seed}"
+            assert dovetail(*words.split()).status == 0
+    apart = json.loads(dovetail("validate", "a", "a", "--json").out)["scenarios"]
+    (pooled,) = json.loads(dovetail("validate", "a", "a", "--json", "--pool-workloads").out)["policies"][::2]
+    assert len(apart) == 2
+    assert pooled["num"] == 2
+
+
 @pytest.mark.usefixtures("several")
 def test_validate_of_a_simulation_against_itself_finds_no_fault(dovetail: Dovetail) -> None:
     (verdict,) = json.loads(dovetail("validate", "a", "a", "--json").out)["scenarios"]
