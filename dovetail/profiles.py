@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
 
 @click.command()
-def profiles() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def profiles(as_json: bool) -> None:
     """List the step-cost profiles."""
     from dovetail.output import console
 
-    console().print(profile_table())
+    if as_json:
+        print(json.dumps(profile_rows(), indent=2))
+    else:
+        console().print(profile_table())
 
 
 @click.group()
@@ -156,19 +161,35 @@ def _frame_table(frame: Any) -> Table:
     return table
 
 
+def profile_rows() -> list[dict[str, str | int]]:
+    """One row a shipped profile: what it was measured on."""
+    from sim.profile import list_profiles, load_profile
+
+    rows: list[dict[str, str | int]] = []
+    for name in list_profiles():
+        profile = load_profile(name)
+        measured = profile.measurement
+        rows.append(
+            {
+                "profile": name,
+                "GPU": measured.gpu,
+                "model": profile.model.name,
+                "TP": profile.tensor_parallel,
+                "engine": f"{measured.engine} {measured.engine_version}",
+                "KV blocks": profile.engine_defaults.num_blocks,
+            }
+        )
+    return rows
+
+
 def profile_table() -> Table:
     """Every shipped profile on a row; names stay whole on any terminal, since they are to be typed."""
     from rich.table import Table
 
-    from sim.profile import list_profiles, load_profile
-
+    rows = profile_rows()
     shown = Table(box=None)
-    shown.add_column("profile", no_wrap=True)
-    for title in ("GPU", "model", "TP", "engine", "KV blocks"):
-        shown.add_column(title, overflow="fold")
-    for name in list_profiles():
-        profile = load_profile(name)
-        measured, blocks = profile.measurement, profile.engine_defaults.num_blocks
-        engine = f"{measured.engine} {measured.engine_version}"
-        shown.add_row(name, measured.gpu, profile.model.name, str(profile.tensor_parallel), engine, str(blocks))
+    for title in rows[0]:
+        shown.add_column(title, no_wrap=title == "profile", overflow="fold")
+    for row in rows:
+        shown.add_row(*map(str, row.values()))
     return shown

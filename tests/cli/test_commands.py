@@ -84,6 +84,7 @@ def test_the_prediction_of_one_application_is_near_its_simulation(dovetail: Dove
 def test_every_profile_is_listed(dovetail: Dovetail) -> None:
     listed = dovetail("profiles").out
     assert all(name in listed for name in list_profiles())
+    assert [row["profile"] for row in json.loads(dovetail("profiles", "--json").out)] == list(list_profiles())
 
 
 def test_names_of_profiles_are_whole_on_80_columns() -> None:
