@@ -177,7 +177,8 @@ def _engine(async_scheduling: bool, folder: Path, options: dict[str, Any]) -> En
 def _estimated(setup: Setup, options: dict[str, Any]) -> float:
     """Seconds of all points on an engine like that of the profile."""
     from realexec.calibration.estimate import estimated_seconds
-    from realexec.calibration.plan import Limits, plan
+    from realexec.calibration.plan import plan
+    from realexec.calibration.point import Limits
     from realexec.calibration.session import extent_of
     from sim.profile import load_profile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from realexec.calibration.plan import PlannedCall, Point, Wave
+from realexec.calibration.point import PlannedCall, Point, Wave
 from sim.step_cost import StepCost
 
 #: Between two waves: client, engine core and the pipeline's refill, from the measured H100 runs.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from realexec.calibration.plan import PlannedCall, Point, Wave
+from realexec.calibration.point import PlannedCall, Point, Wave
 from realexec.interface import EngineBackend, EngineFailure, EngineRequest
 from realexec.token_ids import TokenIds
 

@@ -31,6 +31,8 @@ def measured_overheads(raw: RawMeasurement, idle_start: float) -> Overheads:
     is_idle = calls.point.str.startswith("idle")
     singles = calls[is_idle & (sizes == 1)]
     pairs = calls[is_idle & (sizes == 2)]
+    # A short first step ends before the engine core would look again; the longest prompts show the whole delay.
+    pairs = pairs[pairs.num_prompt_tokens == pairs.num_prompt_tokens.max()]
     return Overheads(
         client_to_engine=_median(singles.scheduled_at - singles.dispatched_at),
         engine_to_client=_median(_reply_times(singles, steps)),

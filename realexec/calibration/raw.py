@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ import msgspec
 import pandas as pd
 
 from realexec.calibration.measure import Notes
-from realexec.calibration.plan import Point
+from realexec.calibration.point import Point
 from realexec.interface import EngineInfo, RequestFacts
 
 _TABLES = ("points", "calls", "steps")
@@ -76,12 +77,12 @@ def engine_facts(info: EngineInfo, **more: Any) -> dict[str, Any]:
 
 
 def write_raw(folder: Path, raw: RawMeasurement, plan: list[Point]) -> None:
-    """`points.parquet`, `calls.parquet`, `steps.parquet`, `engine.json` and `plan.json`."""
+    """`points.parquet`, `calls.parquet`, `steps.parquet`, `engine.json` and `plan.json.gz`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _TABLES:
         getattr(raw, name).to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
     (folder / "engine.json").write_text(json.dumps(raw.engine, indent=1, default=str) + "\n")
-    (folder / "plan.json").write_bytes(msgspec.json.encode(plan) + b"\n")
+    (folder / "plan.json.gz").write_bytes(gzip.compress(msgspec.json.encode(plan) + b"\n", mtime=0))
 
 
 def read_raw(folder: Path) -> RawMeasurement:

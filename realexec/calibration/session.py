@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from realexec.calibration.estimate import estimated_seconds
+from realexec.calibration.loads import Extent
 from realexec.calibration.measure import Notes, run_points
-from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, Extent, Limits, Point, plan, warm_up
+from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, plan, warm_up
+from realexec.calibration.point import Limits, Point
 from realexec.calibration.raw import RawMeasurement, engine_facts, joined, tables_of
 from realexec.interface import EngineBackend, EngineInfo
 from sim.step_cost import StepCost

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from policies.fifo import Fifo
-from realexec.calibration.plan import SMALL, Limits, plan
+from realexec.calibration.plan import SMALL, plan
+from realexec.calibration.point import Limits
 from realexec.calibration.raw import RawMeasurement
 from sim.profile import CurveTable, load_profile
 from sim.run import SimulatedCluster, settings_of, simulate

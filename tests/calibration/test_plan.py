@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from realexec.calibration.estimate import estimated_seconds
-from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, Limits, plan, warm_up
+from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, plan, warm_up
+from realexec.calibration.point import Limits
 from sim.profile import load_profile
 
 H100 = Limits(num_blocks=3801, block_size=16, max_num_seqs=256, max_model_len=4096, max_num_batched_tokens=2048)

@@ -1,5 +1,7 @@
 """What each step ran is worked out from a point's calls, or the point is given up."""
 
+import gzip
+
 import msgspec
 import pytest
 
@@ -75,7 +77,7 @@ def test_a_raw_measurement_comes_back_from_its_files(raw, small_plan, tmp_path):
 
     write_raw(tmp_path, raw, small_plan)
     assert replayed(read_raw(tmp_path)) == replayed(raw)
-    assert len(msgspec.json.decode((tmp_path / "plan.json").read_bytes())) == len(small_plan)
+    assert len(msgspec.json.decode(gzip.decompress((tmp_path / "plan.json.gz").read_bytes()))) == len(small_plan)
 
 
 def test_a_folder_without_a_calibration_is_refused(tmp_path):
