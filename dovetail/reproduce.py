@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-_csv = click.option("--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows to a new CSV file.")
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
 @click.group()
@@ -14,57 +21,66 @@ def reproduce() -> None:
     """Reproduce published and measured figures."""
 
 
-@reproduce.command()
-@_csv
-def notes(csv: Path | None) -> None:
-    """Every row of every system in the benchmark notes, the log, and the six-second puzzle."""
+def _row_options(command: _Command) -> _Command:
+    """Add ways to get the rows instead of tables."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead of tables.")(command)
+    csv = click.option(
+        "--csv", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows to a new CSV file."
+    )
+    return csv(command)
+
+
+def _report(
+    rows: Callable[[], pd.DataFrame], show: Callable[[Console, pd.DataFrame], None], csv: Path | None, as_json: bool
+) -> None:
+    """Make the rows, write them where that is asked for, and print them."""
+    from analysis.comparison.compare import json_rows
     from dovetail.output import console, new_csv
+
+    with new_csv(csv) as write:
+        found = rows()
+        write(found)
+    if as_json:
+        print(json.dumps(json_rows(found), indent=2))
+    else:
+        show(console(), found)
+
+
+@reproduce.command()
+@_row_options
+def notes(csv: Path | None, as_json: bool) -> None:
+    """Every row of every system in the benchmark notes, the log, and the six-second puzzle."""
     from reproduce.notes import rows
     from reproduce.report import print_notes
 
-    with new_csv(csv) as write:
-        found = rows()
-        write(found)
-    print_notes(console(), found)
+    _report(rows, print_notes, csv, as_json)
 
 
 @reproduce.command()
-@_csv
-def measured(csv: Path | None) -> None:
+@_row_options
+def measured(csv: Path | None, as_json: bool) -> None:
     """Five load shapes measured on one H100 with vLLM, beside their simulation."""
-    from dovetail.output import console, new_csv
     from reproduce.measured import rows
     from reproduce.report import print_measured
 
-    with new_csv(csv) as write:
-        found = rows()
-        write(found)
-    print_measured(console(), found)
+    _report(rows, print_measured, csv, as_json)
 
 
 @reproduce.command()
-@_csv
-def schedules(csv: Path | None) -> None:
+@_row_options
+def schedules(csv: Path | None, as_json: bool) -> None:
     """Steps and preemptions on one H100, of the native engine and of vLLM's own scheduler. Needs vLLM."""
-    from dovetail.output import console, new_csv
     from reproduce.schedules import print_schedules, rows
 
-    with new_csv(csv) as write:
-        found = rows()
-        write(found)
-    print_schedules(console(), found)
+    _report(rows, print_schedules, csv, as_json)
 
 
 @reproduce.command()
-@_csv
+@_row_options
 @click.option("--summary", is_flag=True, help="Print the errors by figure alone, not each point.")
-def parrot(csv: Path | None, summary: bool) -> None:
+def parrot(csv: Path | None, as_json: bool, summary: bool) -> None:
     """Every published point of figures 11 to 16 of the Parrot paper, with the errors by figure."""
-    from dovetail.output import console, new_csv
     from reproduce.parrot import rows
     from reproduce.report import print_parrot
 
-    with new_csv(csv) as write:
-        found = rows()
-        write(found)
-    print_parrot(console(), found, every_point=not summary)
+    _report(rows, lambda console, found: print_parrot(console, found, every_point=not summary), csv, as_json)

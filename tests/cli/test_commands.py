@@ -87,6 +87,12 @@ def test_every_profile_is_listed(dovetail: Dovetail) -> None:
     assert [row["profile"] for row in json.loads(dovetail("profiles", "--json").out)] == list(list_profiles())
 
 
+def test_reproductions_are_printed_as_json_too(dovetail: Dovetail) -> None:
+    rows = json.loads(dovetail("reproduce", "measured", "--json").out)
+    assert len(rows) == 5
+    assert all(row["makespan (s) measured"] > 0 for row in rows)
+
+
 def test_names_of_profiles_are_whole_on_80_columns() -> None:
     narrow = Console(width=80, file=StringIO())
     narrow.print(profile_table())
