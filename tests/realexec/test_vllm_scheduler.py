@@ -1,6 +1,7 @@
 """What the scheduler inside vLLM's engine records, and the order in which it takes waiting calls."""
 
 import asyncio
+import time
 
 import pandas as pd
 import pytest
@@ -56,25 +57,43 @@ def one_application(lengths):
     return Workload("test", (Application("a", 0.0, calls),))
 
 
+def requests_of(lengths):
+    """Requests of (prompt, output) tokens, as the driver would make them."""
+    calls, now = build_applications(one_application(lengths))[0].calls, time.monotonic()
+    return [
+        EngineRequest(
+            call.call_id,
+            [1000 + call.index] * call.num_prompt_tokens,
+            call.num_output_tokens,
+            extra_args=to_extra_args(call, now),
+        )
+        for call in calls
+    ]
+
+
 async def measure(engine, lengths):
     """Give all calls to an engine in their order; returns its records."""
-    calls = build_applications(one_application(lengths))[0].calls
     await engine.start()
     try:
-        now = asyncio.get_running_loop().time()  # time.monotonic(), as everywhere here
-        requests = [
-            EngineRequest(
-                call.call_id,
-                [1000 + call.index] * call.num_prompt_tokens,
-                call.num_output_tokens,
-                extra_args=to_extra_args(call, now),
-            )
-            for call in calls
-        ]
-        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests))
+        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests_of(lengths)))
     finally:
         await engine.stop()
     return engine.records()
+
+
+async def order_behind_the_first(engine, make_requests):
+    """Ids as the engine takes them, where the first runs before the others are sent."""
+    await engine.start()
+    requests = make_requests()  # now that the engine is up: a run starts with the first
+    try:
+        runs = asyncio.Event()
+        first = asyncio.create_task(engine.generate(requests[0], runs.set))
+        await runs.wait()
+        await asyncio.gather(first, *(engine.generate(request, lambda: None) for request in requests[1:]))
+    finally:
+        await engine.stop()
+    facts = engine.records().requests
+    return sorted(facts, key=lambda name: facts[name].scheduled_at)
 
 
 def simulated_steps(lengths, limits):
@@ -123,7 +142,7 @@ def test_instants_of_steps_follow_one_another(tmp_path):
     ],
 )
 def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, tmp_path):
-    """One call runs at a time; the first is taken before the others are known, and lasts 0.9 s."""
+    """One call runs at a time, and the first lasts 0.9 s."""
     options = VllmOptions(
         device="virtual",
         order="engine",
@@ -132,32 +151,20 @@ def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, t
         limits={"max_num_seqs": 1},
     )
     lengths = [(50, 80), (400, 5), (500, 5), (300, 30)]
-    facts = asyncio.run(measure(VllmEngine(0, options, tmp_path), lengths)).requests
-    assert sorted(facts, key=lambda name: facts[name].scheduled_at) == order
+    engine = VllmEngine(0, options, tmp_path)
+    assert asyncio.run(order_behind_the_first(engine, lambda: requests_of(lengths))) == order
 
 
-async def measure_mixed(engine):
-    """One call runs at a time; the policy's calls come after others, of which one has a broken argument."""
-    calls = build_applications(one_application([(50, 80), (400, 5), (300, 5)]))[0].calls
-    first, long, short = (to_extra_args(call, 0.0) for call in calls)
-    sent = {"first": first, "low": {}, "stray": {}, "broken": {**long, "ready_at": "x"}, "long": long, "short": short}
-    requests = [
-        EngineRequest(name, [1000 + index] * 50, 80 if name == "first" else 5, int(name == "low"), args)
-        for index, (name, args) in enumerate(sent.items())
-    ]
-    await engine.start()
-    try:
-        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests))
-    finally:
-        await engine.stop()
-    return engine.records().requests
+def mixed_requests():
+    """Three of the policy's calls; between the first and the others, three of other clients, one of them broken."""
+    first, long, short = requests_of([(50, 20), (400, 5), (300, 5)])
+    low, stray = EngineRequest("low", [1] * 9, 5, priority=1), EngineRequest("stray", [2] * 9, 5)
+    broken = EngineRequest("broken", [3] * 9, 5, extra_args={**long.extra_args, "ready_at": "x"})
+    return [first, low, stray, broken, long, short]
 
 
 @pytest.mark.parametrize("policy", ["ShortestPrompt", "Turning"])
 def test_requests_of_other_clients_wait_behind_the_policy_s_calls(policy, tmp_path):
     options = VllmOptions(device="virtual", order="engine", policy=f"{__name__}:{policy}", limits={"max_num_seqs": 1})
-    facts = asyncio.run(measure_mixed(VllmEngine(0, options, tmp_path)))
-    order = sorted(facts, key=lambda name: facts[name].scheduled_at)
-    assert order[0] == "first"
-    assert set(order[1:3]) == {"long", "short"}
-    assert order[3:] == ["stray", "broken", "low"]
+    order = asyncio.run(order_behind_the_first(VllmEngine(0, options, tmp_path), mixed_requests))
+    assert order == ["c0", "c2", "c1", "stray", "broken", "low"]
