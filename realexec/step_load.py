@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sim.reference.step_sharing import StepSharing
+from sim.sharing import StepSharing
 from sim.step_cost import UNSHARED, Sharing
 
 if TYPE_CHECKING:

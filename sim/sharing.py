@@ -1,11 +1,12 @@
-"""Who shares KV blocks in a batch, kept up to date as calls join and leave it.
+"""Who shares KV blocks in a batch, kept up to date as calls join and leave it: for engines that run vLLM's scheduler.
 
-`SharedTokens` counts the holders of anything that can be shared: a single block by its id, or a stretch of blocks.
+The native engine counts by stretches of blocks instead (`sim.decode_set`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
+from typing import Any
 
 from sim.step_cost import Sharing
 
@@ -54,3 +55,59 @@ class SharedTokens:
             self._num_repeated -= num_tokens
             if before == 2:
                 self._num_distinct -= num_tokens
+
+
+class StepSharing:
+    """Follows the block tables of vLLM's requests from step to step. Every step must be shown, in order.
+
+    Parameters
+    ----------
+    block_size : int
+        Tokens in a KV block.
+
+    Notes
+    -----
+    Blocks that a request gets while it decodes are its own: they are not looked at.
+    """
+
+    def __init__(self, block_size: int) -> None:
+        self._block_size = block_size
+        self._blocks: dict[str, list[int]] = {}  # by request, as of the end of its prefill
+        self._decoding: set[str] = set()
+        self._shared = SharedTokens()
+
+    def read(self, output: Any, prefilling: Collection[str]) -> Sharing:
+        """What the decoding requests of the next step share.
+
+        Parameters
+        ----------
+        output : vllm.v1.core.sched.output.SchedulerOutput
+        prefilling : collection of str
+            The other requests of the step.
+        """
+        decoding = output.num_scheduled_tokens.keys() - set(prefilling)
+        for request_id in self._decoding - decoding:
+            self._shared.leave(self._held(request_id))
+        for request_id in output.finished_req_ids:
+            self._blocks.pop(request_id, None)
+        self._note_blocks(output, prefilling)
+        for request_id in decoding - self._decoding:
+            self._shared.join(self._held(request_id))
+        self._decoding = decoding
+        return self._shared.sharing
+
+    def _note_blocks(self, output: Any, prefilling: Collection[str]) -> None:
+        for new in output.scheduled_new_reqs:
+            self._blocks[new.req_id] = list(new.block_ids[0])
+        if len(prefilling) == len(output.scheduled_new_reqs):
+            return
+        cached = output.scheduled_cached_reqs
+        for request_id, blocks in zip(cached.req_ids, cached.new_block_ids, strict=True):
+            if request_id in cached.resumed_req_ids:
+                self._blocks[request_id] = []
+            if request_id in prefilling and blocks is not None:
+                self._blocks[request_id] += blocks[0]
+
+    def _held(self, request_id: str) -> Iterable[tuple[int, int]]:
+        size = self._block_size
+        return ((block, size) for block in self._blocks.get(request_id, ()))

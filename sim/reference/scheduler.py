@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sim.reference import vllm_api as vllm
 from sim.reference.build import block_hasher, build_scheduler
-from sim.reference.step_sharing import StepSharing
 from sim.request import Request
 from sim.settings import EngineSettings
+from sim.sharing import StepSharing
 from sim.step_cost import UNSHARED, Sharing
 
 
