@@ -1,7 +1,7 @@
 """What an engine step computes, read from vLLM's description of it, in the terms of `sim.step_cost`.
 
 A request prefills from its start, or its return after a preemption, until all its known tokens are computed; from the
-next step on it decodes. That is how `sim.scheduler` and `sim.reference.scheduler` count, so records agree.
+next step on it decodes. That is how `sim.scheduler` and the reference engine count, so records agree.
 """
 
 from __future__ import annotations
