@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis.comparison import tables
 from analysis.comparison.compare import Comparison
-from analysis.comparison.manifests import describe, settings_table
+from analysis.comparison.manifests import describe, is_virtual, settings_table
 from analysis.plots.comparison import comparison_figures
 from analysis.tables import Unit, cell, header
 from traces.records import RunRecords
@@ -87,6 +87,7 @@ def render(simulated: RunRecords, measured: RunRecords, comparison: Comparison) 
         title=simulated.manifest.get("workload", {}).get("name", "comparison"),
         simulated=describe(simulated.manifest),
         measured=describe(measured.manifest),
+        measured_label="Virtual device" if is_virtual(measured.manifest) else "Measured",
         remarks=comparison.remarks,
         headline=_headline(comparison),
         sections=_sections(comparison),
