@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,8 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from traces.workload import Workload
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -42,6 +45,18 @@ def common_options(command: _Command) -> _Command:
     return command
 
 
+def _written(make: Callable[..., Workload]) -> Callable[..., None]:
+    """Write what a generator makes; the generator itself stays in reach, as `__wrapped__`."""
+
+    @wraps(make)
+    def command(**options: Any) -> None:
+        from dovetail.output import save
+
+        save(make(**options), options)
+
+    return command
+
+
 @click.group()
 def generate() -> None:
     """Generate a workload."""
@@ -53,15 +68,15 @@ def generate() -> None:
 @click.option("--output-tokens", type=_COUNT, default=20, show_default=True)
 @click.option("--prefix-tokens", type=click.IntRange(0), default=0, show_default=True, help="Constant prefix.")
 @common_options
-def chain(**options: Any) -> None:
+@_written
+def chain(**options: Any) -> Workload:
     """Sequential calls, each reading a chunk and the last output; defaults as in the benchmark notes."""
-    from dovetail.output import save
     from traces.generators import chain as chains
 
     arrivals, _ = _arrivals(options)
     shape = chains.ChainShape(**_pick(options, "num_calls", "chunk_tokens", "output_tokens"))
     prefix = options["prefix_tokens"]
-    save(chains.prefixed_chain(prefix, arrivals, shape) if prefix else chains.chain(arrivals, shape), options)
+    return chains.prefixed_chain(prefix, arrivals, shape) if prefix else chains.chain(arrivals, shape)
 
 
 @generate.command()
@@ -69,13 +84,13 @@ def chain(**options: Any) -> None:
 @click.option("--chunk-tokens", type=_COUNT, default=1000, show_default=True)
 @click.option("--output-tokens", type=_COUNT, default=50, show_default=True)
 @common_options
-def map_reduce(**options: Any) -> None:
+@_written
+def map_reduce(**options: Any) -> Workload:
     """Maps over chunks and one reduce call; defaults as in the benchmark notes on one GPU."""
-    from dovetail.output import save
     from traces.generators.mapreduce import map_reduce as generated
 
     arrivals, _ = _arrivals(options)
-    save(generated(options["num_maps"], arrivals, **_pick(options, "chunk_tokens", "output_tokens")), options)
+    return generated(options["num_maps"], arrivals, **_pick(options, "chunk_tokens", "output_tokens"))
 
 
 @generate.command()
@@ -85,16 +100,16 @@ def map_reduce(**options: Any) -> None:
 @click.option("--think-time", type=float, default=10.0, show_default=True, help="Mean pause before a message, seconds.")
 @click.option("--system-tokens", type=click.IntRange(0), default=0, show_default=True, help="Common system prompt.")
 @common_options
-def chat(**options: Any) -> None:
+@_written
+def chat(**options: Any) -> Workload:
     """Chat sessions with a growing history. A LENGTH is TOKENS or lognormal:MEDIAN:SIGMA:MOST."""
-    from dovetail.output import save
     from dovetail.specs import parse_length
     from traces.generators.chat import ChatShape, chat_sessions
 
     arrivals, rng = _arrivals(options)
     message, output = parse_length(options["message"]), parse_length(options["output"])
     shape = ChatShape(options["num_turns"], message, output, options["think_time"], options["system_tokens"])
-    save(chat_sessions(arrivals, shape, rng), options)
+    return chat_sessions(arrivals, shape, rng)
 
 
 @generate.command()
@@ -102,14 +117,14 @@ def chat(**options: Any) -> None:
 @click.option("--revisions", "num_revisions", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--output-tokens", type=_COUNT, default=400, show_default=True)
 @common_options
-def agents(**options: Any) -> None:
+@_written
+def agents(**options: Any) -> Workload:
     """Rounds of architect, coders, reviewers and revisers."""
-    from dovetail.output import save
     from traces.generators.agents import AgentsShape, multi_agent_rounds
 
     arrivals, _ = _arrivals(options)
     shape = AgentsShape(**_pick(options, "num_files", "num_revisions", "output_tokens"))
-    save(multi_agent_rounds(arrivals, shape), options)
+    return multi_agent_rounds(arrivals, shape)
 
 
 @generate.command()
@@ -122,14 +137,14 @@ def agents(**options: Any) -> None:
     help="One assistant: tokens of its shared prompt, of a query and of an answer. Repeat for several.",
 )
 @common_options
-def shared_prefix(**options: Any) -> None:
+@_written
+def shared_prefix(**options: Any) -> Workload:
     """Single calls of assistants, each with a long prompt that all its calls share."""
-    from dovetail.output import save
     from dovetail.specs import parse_assistant
     from traces.generators.shared import shared_prefix_apps
 
     arrivals, rng = _arrivals(options)
-    save(shared_prefix_apps([parse_assistant(text) for text in options["prompts"]], arrivals, rng), options)
+    return shared_prefix_apps([parse_assistant(text) for text in options["prompts"]], arrivals, rng)
 
 
 @generate.command()
@@ -137,9 +152,9 @@ def shared_prefix(**options: Any) -> None:
 @click.option("--output", default="128", show_default=True, metavar="LENGTH")
 @click.option("--lengths", type=click.Path(path_type=Path), help="Draw pairs of lengths from this CSV table instead.")
 @common_options
-def single(lengths: Path | None, **options: Any) -> None:
+@_written
+def single(lengths: Path | None, **options: Any) -> Workload:
     """Independent single calls. A LENGTH is TOKENS or lognormal:MEDIAN:SIGMA:MOST."""
-    from dovetail.output import save
     from dovetail.specs import parse_length
     from traces.generators.lengths import lognormal_lengths, sampled_lengths
     from traces.generators.single import single_calls
@@ -155,7 +170,7 @@ def single(lengths: Path | None, **options: Any) -> None:
         drawn = sampled_lengths(read_lengths(lengths), num_calls, rng)
     else:
         drawn = lognormal_lengths(parse_length(options["prompt"]), parse_length(options["output"]), num_calls, rng)
-    save(single_calls(drawn, arrivals), options)
+    return single_calls(drawn, arrivals)
 
 
 def _arrivals(options: dict[str, Any]) -> tuple[np.ndarray, np.random.Generator]:

@@ -23,6 +23,7 @@ from dovetail.report import report
 from dovetail.reproduce import reproduce
 from dovetail.simulate import simulate
 from dovetail.suite import suite
+from dovetail.sweep import sweep
 from dovetail.trace import trace
 from dovetail.validate import validate
 from dovetail.workload import workload
@@ -41,6 +42,7 @@ for command in (
     simulate,
     measure,
     suite,
+    sweep,
     calibrate,
     compare,
     report,

@@ -26,6 +26,7 @@ OWNERS = {
     "vllm": {"realexec", "sim/reference"},
     "torch": {"realexec", "sim/reference"},
     "click": {"dovetail"},
+    "ray": {"dovetail/sweeps"},
 }
 
 FILES = [path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))]
