@@ -17,9 +17,9 @@ ERROR = Unit("%", 1e2, 2, signed=True)
 
 #: What the tables' errors are.
 ERROR_NOTE = (
-    "Error = simulated / measured - 1, with its 95% interval over resampled applications, or calls where fewer than ten "
-    "applications ran (one run each; repeats are needed for more). Absolute = mean over single calls or applications "
-    "of the absolute error."
+    "Error = simulated / measured - 1, with its 95% interval over resampled applications, or calls where fewer "
+    "than ten applications ran (one run each; repeats are needed for more). Absolute = mean over single calls or "
+    "applications of the absolute error."
 )
 
 #: Engines whose load is named beside a decision.
