@@ -18,6 +18,7 @@ from policies.interface import PolicyError
 from realexec.attempts import Attempt, Fault, FaultHandling, RunNotes
 from realexec.interface import CallFailure, Completion, EngineBackend, EngineFailure
 from realexec.requests import RequestMaker
+from realexec.shutdown import stop_engine
 
 #: Status of calls that a stop or a cancellation left unfinished.
 INTERRUPTED = "interrupted"
@@ -60,6 +61,8 @@ class Driver:
         self._arrivals = iter(sorted(coordinator.applications, key=lambda app: app.arrived_at))
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost: set[int] = set()
+        self._stops: set[asyncio.Task[str | None]] = set()  # of lost engines
         self._now = 0.0
 
     async def run(self) -> None:
@@ -245,6 +248,7 @@ class Driver:
     # -- faults -------------------------------------------------------------------------------------------------------
 
     def _engine_lost(self, engine_id: int, reason: str, now: float) -> Actions:
+        self._lost.add(engine_id)
         stranded, self._in_flight[engine_id] = self._in_flight[engine_id], set()
         why = f"failed: engine {engine_id} lost: {reason}"
         failing = {attempt.call.index: why for attempt in stranded if self._is_given_up(attempt)}
@@ -252,6 +256,7 @@ class Driver:
             Fault(now, "engine lost", reason, engine=engine_id, num_moved=len(stranded) - len(failing))
         )
         _cancel(stranded)
+        self._stops.add(self._loop.create_task(stop_engine(self._backends[engine_id])))
         return self._coordinator.engine_lost(engine_id, now, failing)
 
     def _is_given_up(self, attempt: Attempt) -> bool:
@@ -261,7 +266,7 @@ class Driver:
         return attempt.number >= self._handling.max_attempts
 
     async def _watch(self) -> None:
-        """Look, now and then, whether an engine hangs or the run takes too long."""
+        """Look, now and then, whether an engine is lost or hangs, or the run takes too long."""
         stall, limit = self._handling.stall_timeout, self._handling.run_time_limit
         period = min([_WATCH_PERIOD, *(each / 8 for each in (stall, limit) if each is not None)])
         while True:
@@ -271,9 +276,16 @@ class Driver:
                 continue  # it was this process that stood still: let the engines' news come in first
             if limit is not None and self._clock() >= limit:
                 self.stop(f"time limit of the run, {limit:g} s")
-            for engine_id in range(len(self._backends) if stall is not None else 0):
-                if self._in_flight[engine_id] and self._idle_for(engine_id) > (stall or 0.0):
-                    self._happen(partial(self._engine_lost, engine_id, f"no progress for {stall:g} s"))
+            for engine_id in set(range(len(self._backends))) - self._lost:
+                if reason := self._trouble_of(engine_id):
+                    self._happen(partial(self._engine_lost, engine_id, reason))
+
+    def _trouble_of(self, engine_id: int) -> str | None:
+        """Why an engine must be taken for lost, though no call of it has said so."""
+        stall = self._handling.stall_timeout
+        if stall is not None and self._in_flight[engine_id] and self._idle_for(engine_id) > stall:
+            return f"no progress for {stall:g} s"
+        return self._backends[engine_id].failure
 
     def _idle_for(self, engine_id: int) -> float:
         """Seconds since an engine was last seen to do something."""

@@ -35,6 +35,19 @@ _SCHEDULER_FIELDS = (
 )
 
 
+async def check_health(endpoint: Endpoint) -> None:
+    """Ask whether the engine behind a server is up.
+
+    Raises
+    ------
+    EngineFailure
+        When it is not, or the server cannot be reached.
+    """
+    status, _ = await endpoint.ask("/health")
+    if status >= 500:
+        raise EngineFailure(f"{endpoint.url}: HTTP {status} at /health: its engine is dead or still loading")
+
+
 async def find_model(endpoint: Endpoint, wanted: str | None) -> dict[str, Any]:
     """The model's entry at `/v1/models`: the one of that name, or the only one.
 
@@ -43,9 +56,7 @@ async def find_model(endpoint: Endpoint, wanted: str | None) -> dict[str, Any]:
     EngineFailure
         When the server is not healthy, has no such list, or not that model.
     """
-    status, _ = await endpoint.ask("/health")
-    if status >= 500:
-        raise EngineFailure(f"{endpoint.url}: HTTP {status} at /health: its engine is dead or still loading")
+    await check_health(endpoint)
     status, body = await endpoint.ask("/v1/models")
     models = _json(body).get("data") if status == 200 else None
     if not models:
@@ -105,6 +116,11 @@ async def describe(
 def read_gauges(metrics: bytes) -> tuple[int, int]:
     """Running and waiting requests from the text at `/metrics`, over all engines behind it; -1 where it has none."""
     return _gauge(metrics, b"vllm:num_requests_running"), _gauge(metrics, b"vllm:num_requests_waiting")
+
+
+def signs_of_life(metrics: bytes) -> frozenset[bytes]:
+    """What of `/metrics` changes while the engine takes steps, and only then: vLLM's own samples."""
+    return frozenset(line for line in metrics.split(b"\n") if line.startswith(b"vllm:"))
 
 
 def _gauge(metrics: bytes, name: bytes) -> int:

@@ -11,8 +11,10 @@ import contextlib
 import multiprocessing
 import os
 import re
+import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +26,10 @@ _T = TypeVar("_T")
 
 #: Guards the environment and the standard output of this process.
 _INHERITED = threading.Lock()
+
+#: Seconds between two looks at a parent, and those that an engine has to end in order after its parent.
+_PARENT_PERIOD = 1.0
+_ORDERLY_END = 5.0
 
 _DEVICES = "CUDA_VISIBLE_DEVICES"
 
@@ -122,6 +128,27 @@ def root_cause(error: Exception, log: Path) -> str:
         if found:
             return f"{found[1]}: {found[2]}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def end_with_parent() -> None:
+    """Have this process end soon after its parent, should that be killed: vLLM's core waits for requests for ever.
+
+    Notes
+    -----
+    In a process that was not started by another Python process, nothing happens. Linux's own signal at the death of a
+    parent would come when the thread ends that forked, so the parent's id is looked at instead.
+    """
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    """Wait for the end of the parent, then end this process: in order, or else by force."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_PERIOD)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_ORDERLY_END)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stop_processes(process: BaseProcess, timeout: float) -> None:

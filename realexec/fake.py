@@ -26,6 +26,8 @@ from realexec.interface import (
 from realexec.token_ids import TokenIds
 from traces.records import STEP_COLUMNS
 
+_DEATH = "the engine died, as its script says"
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -82,6 +84,11 @@ class FakeEngine:
         self._dead: asyncio.Event = asyncio.Event()
         self._killer: asyncio.TimerHandle | None = None
         self._hangs_at = float("inf")
+
+    @property
+    def failure(self) -> str | None:
+        """What every call gets to hear once the engine is dead."""
+        return _DEATH if self._dead.is_set() else None
 
     async def start(self) -> EngineInfo:
         """Start, or fail as scripted.
@@ -161,4 +168,4 @@ class FakeEngine:
 
     async def _died(self) -> None:
         await self._dead.wait()
-        raise EngineFailure("the engine died, as its script says")
+        raise EngineFailure(_DEATH)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from realexec.completions import Answer, EventStream, encode_request
 from realexec.endpoint import Endpoint
-from realexec.endpoint_info import LIMITS, describe, find_model, read_gauges
+from realexec.endpoint_info import LIMITS, check_health, describe, find_model, read_gauges, signs_of_life
 from realexec.interface import (
     CallFailure,
     Completion,
@@ -28,8 +28,8 @@ from realexec.interface import (
 )
 from realexec.server_records import SeenRequest, no_records, read_server_records
 
-#: How often the server's counts of running and waiting requests are read while calls are in flight, seconds.
-_GAUGE_INTERVAL = 2.0
+#: How often the server's counts are read, or its health is asked for, seconds.
+_WATCH_INTERVAL = 2.0
 
 
 class HttpEngine:
@@ -73,7 +73,9 @@ class HttpEngine:
         self._run = secrets.token_hex(4)  # tells this run's requests and prefixes from those of earlier ones
         self._progress = EngineProgress()
         self._num_in_flight = 0
-        self._gauges: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._signs: frozenset[bytes] = frozenset()
+        self._failure: str | None = None
         self._seen: dict[str, SeenRequest] = {}  # by the server's id
 
     @property
@@ -83,6 +85,11 @@ class HttpEngine:
     @property
     def progress(self) -> EngineProgress:
         return self._progress
+
+    @property
+    def failure(self) -> str | None:
+        """Why the server is lost, if it was while no call was in flight: calls find out by themselves."""
+        return self._failure
 
     async def start(self) -> EngineInfo:
         """Reach the server, try it with one token, and ask for its settings.
@@ -101,7 +108,7 @@ class HttpEngine:
             raise EngineFailure(str(refused)) from refused
         info = await describe(self._endpoint, found, self._stated, tells_cached_tokens=answer.num_cached_tokens >= 0)
         self._progress.last_progress_at = time.monotonic()
-        self._gauges = asyncio.create_task(self._watch_gauges())
+        self._watch = asyncio.create_task(self._watch_server())
         return info
 
     async def generate(self, request: EngineRequest, on_first_token: Callable[[], None]) -> Completion:
@@ -126,11 +133,11 @@ class HttpEngine:
 
     async def stop(self) -> None:
         """Close every connection; the server goes on."""
-        if self._gauges is not None:
-            self._gauges.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
             with suppress(asyncio.CancelledError):
-                await self._gauges
-            self._gauges = None
+                await self._watch
+            self._watch = None
         await self._endpoint.close()
 
     def records(self) -> EngineRecords:
@@ -168,14 +175,26 @@ class HttpEngine:
         self._seen.clear()
         return answer
 
-    async def _watch_gauges(self) -> None:
-        """Keep the counts of running and waiting requests; no sign of life, as a server answers whose engine hangs."""
+    async def _watch_server(self) -> None:
+        """Look regularly how the engine does: in the server's counts, or while nothing is asked of it by its health."""
         while True:
-            await asyncio.sleep(_GAUGE_INTERVAL)
-            if not self._num_in_flight:
-                continue
+            await asyncio.sleep(_WATCH_INTERVAL)
             try:
-                _, metrics = await self._endpoint.ask("/metrics")
-            except EngineFailure:
-                continue  # the streams tell of a lost server
-            self._progress.num_running, self._progress.num_waiting = read_gauges(metrics)
+                if self._num_in_flight:
+                    await self._read_metrics()
+                else:
+                    await check_health(self._endpoint)
+            except EngineFailure as error:
+                if not self._num_in_flight:  # or else the streams tell of a lost server
+                    self._failure = str(error)
+
+    async def _read_metrics(self) -> None:
+        """Keep the counts of requests, and see whether the engine works, be it for other clients while ours wait.
+
+        A server answers whose engine hangs, so an answer alone shows no progress, unless it counts nothing.
+        """
+        _, metrics = await self._endpoint.ask("/metrics")
+        self._progress.num_running, self._progress.num_waiting = read_gauges(metrics)
+        before, self._signs = self._signs, signs_of_life(metrics)
+        if self._signs != before or not self._signs:
+            self._progress.last_progress_at = time.monotonic()

@@ -140,6 +140,9 @@ class EngineBackend(Protocol):
     def engine_id(self) -> int: ...
     @property
     def progress(self) -> EngineProgress: ...
+    @property
+    def failure(self) -> str | None:
+        """Why the engine is lost, where that is known without asking it: also while it is idle. None while it is up."""
 
     async def start(self) -> EngineInfo:
         """Start or reach the engine.
@@ -162,7 +165,10 @@ class EngineBackend(Protocol):
         """
 
     async def stop(self) -> None:
-        """Release the engine and leave no process behind; also right after a failed `start`, and twice."""
+        """Release the engine and leave no process behind; also right after a failed `start`, and twice.
+
+        It returns when the engine is gone, also where another call of it has begun to stop it.
+        """
 
     def records(self) -> EngineRecords:
         """What the engine recorded."""

@@ -48,6 +48,10 @@ class KeptEngine:
     def progress(self) -> EngineProgress:
         return self._backend.progress
 
+    @property
+    def failure(self) -> str | None:
+        return self._backend.failure
+
     async def start(self) -> EngineInfo:
         """Start the engine for the first run, and empty its prefix cache for every other."""
         if self._info is None:

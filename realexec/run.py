@@ -16,6 +16,7 @@ from realexec.driver import Driver
 from realexec.interface import EngineBackend, EngineFailure, EngineInfo
 from realexec.progress import RunInProgress
 from realexec.requests import RequestMaker
+from realexec.shutdown import stop_all
 from realexec.token_ids import TokenIds
 from traces.fit import check_fit
 from traces.manifest import base_manifest
@@ -101,7 +102,7 @@ async def measure(
             on_start(RunInProgress(coordinator, driver.notes, cluster.backends, infos))
         defect = await _drive(driver)
     finally:
-        await _stop(cluster.backends)
+        left = await stop_all(cluster.backends)
     records = [backend.records() for backend in cluster.backends]
     manifest |= {
         "backend": "real",
@@ -112,7 +113,7 @@ async def measure(
         "faults": [asdict(fault) for fault in driver.notes.faults],
         "fault_handling": asdict(cluster.handling),
         "token_ids": asdict(cluster.token_ids),
-        "warnings": _warnings(requests),
+        "warnings": [*_warnings(requests), *left],
         **_described(infos),
         **gateway.described(),
     }
@@ -157,16 +158,6 @@ async def _drive(driver: Driver) -> str | None:
     except Exception:
         return traceback.format_exc()
     return None
-
-
-async def _stop(backends: Sequence[EngineBackend]) -> None:
-    """Stop all engines; a cancellation meanwhile does not keep the others from being stopped."""
-    stopping = asyncio.gather(*(backend.stop() for backend in backends), return_exceptions=True)
-    while not stopping.done():
-        try:
-            await asyncio.shield(stopping)
-        except asyncio.CancelledError:
-            continue
 
 
 def _described(infos: Sequence[EngineInfo]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 from policies.interface import Policy
 from realexec.call_metadata import CallMetadata, from_extra_args
 from realexec.engine_options import EngineOptions, options_of
+from realexec.engine_process import end_with_parent
 from realexec.policy_queue import PolicyQueue
 from realexec.recording import Recorder
 
@@ -39,6 +40,7 @@ class SyncRecordingScheduler(Scheduler):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        end_with_parent()
         self._options = options_of(self.vllm_config.additional_config)
         folder = self._options.record_folder
         self._recorder = Recorder(Path(folder)) if folder else None

@@ -96,6 +96,7 @@ class VllmEngine:
         self._building: asyncio.Future[AsyncLLM] | None = None
         self._process: BaseProcess | None = None
         self._by_priority = False
+        self._stopping = asyncio.Lock()
 
     @property
     def llm(self) -> AsyncLLM:
@@ -109,6 +110,15 @@ class VllmEngine:
         if self._llm is None:
             raise EngineFailure(f"engine {self.engine_id} does not run")
         return self._llm
+
+    @property
+    def failure(self) -> str | None:
+        """Why the engine is lost: vLLM watches its process, also while it is idle."""
+        return self._death if self._llm is not None and self._llm.errored else None
+
+    @property
+    def _death(self) -> str:
+        return f"engine {self.engine_id}: its process died (log: {self._log})"
 
     async def start(self) -> EngineInfo:
         """Start the engine's process; engines may start at the same time. See `EngineBackend.start`."""
@@ -158,7 +168,7 @@ class VllmEngine:
         try:
             return await self._stream(llm, request, on_first_token)
         except EngineDeadError:
-            raise EngineFailure(f"engine {self.engine_id}: its process died (log: {self._log})") from None
+            raise EngineFailure(self._death) from None
         except (EngineGenerateError, ValueError) as error:
             cause = " ".join(str(error.__cause__ or error).split())
             raise CallFailure(f"request {request.request_id}: engine {self.engine_id} refused it: {cause}") from None
@@ -202,14 +212,20 @@ class VllmEngine:
 
     async def stop(self) -> None:
         """End the engine's processes, by force where they do not end of themselves; see `EngineBackend.stop`."""
-        process, self._process = self._process, None
-        llm, self._llm = self._llm, None
-        if llm is not None:
-            await asyncio.to_thread(llm.shutdown, _STOP_TIMEOUT)
-        if process is not None:
-            await asyncio.to_thread(stop_processes, process, 0.0 if llm is None else _STOP_TIMEOUT)
-        if self._building is not None and not self._building.done():
-            await asyncio.wait([self._building], timeout=_STOP_TIMEOUT)
+        async with self._stopping:
+            process, self._process = self._process, None
+            llm, self._llm = self._llm, None
+            leaving = None
+            if llm is not None:
+                leaving = asyncio.ensure_future(asyncio.to_thread(llm.shutdown, _STOP_TIMEOUT))
+                await asyncio.wait([leaving], timeout=2 * _STOP_TIMEOUT)  # what hangs there ends with the process
+            if process is not None:
+                await asyncio.to_thread(stop_processes, process, 0.0 if llm is None else _STOP_TIMEOUT)
+            unfinished = [each for each in (leaving, self._building) if each is not None and not each.done()]
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_STOP_TIMEOUT)
+            if leaving is not None and leaving.done():
+                leaving.result()
 
     def records(self) -> EngineRecords:
         """What the scheduler recorded, as far as it came; see `EngineBackend.records`."""

@@ -66,6 +66,16 @@ class Run:
         return read_run(self._folder / "run")
 
 
+def test_engines_end_by_themselves_when_the_command_is_killed(tmp_path: Path) -> None:
+    import psutil
+
+    run = Run(tmp_path, 4, "--engines", "2", output=3000)
+    engines = run.engines(2)
+    run.process.kill()
+    assert run.end() == -signal.SIGKILL
+    assert psutil.wait_procs(engines, timeout=20.0)[1] == []
+
+
 def test_killing_an_engine_in_the_middle_of_a_run_loses_no_call(tmp_path: Path) -> None:
     run = Run(tmp_path, 200, "--engines", "3")
     engines = run.engines(3)

@@ -8,6 +8,8 @@ import pytest
 from policies.gateway import Gateway
 from policies.interface import HOLD, Policy
 from policies.load import find_policy_class, policy_names
+from policies.round_robin import RoundRobin
+from realexec import shutdown
 from realexec.attempts import FaultHandling
 from realexec.fake import FakeEngine, Script
 from realexec.interface import EngineFailure
@@ -91,6 +93,38 @@ def test_when_all_engines_die_no_call_is_lost_silently(measured, map_reduces):
 def test_a_call_that_outlived_too_many_engines_is_not_tried_again(measured, quick):
     run = measured(singles(1), [dying(0.01), dying(0.03), quick], max_attempts=2)
     assert run.status == {"0/c": f"failed: engine 1 lost: {REASON}"}
+
+
+def test_an_idle_engine_that_dies_gets_no_calls(measured, quick):
+    """Round robin would give it the second of two calls, which comes 0.6 s later."""
+    run = measured(singles(2, arrival=0.6), [quick, dying(0.1)], policy=RoundRobin(), stall_timeout=0.8)
+    assert run.calls.engine.tolist() == [0, 0]
+    assert run.engines[1].requests == []
+    [fault] = run.faults("engine lost")
+    assert (fault["engine"], fault["reason"], fault["num_moved"]) == (1, REASON, 0)
+
+
+def test_a_lost_engine_is_stopped_at_once(measured, quick):
+    class Noting(FakeEngine):
+        async def stop(self):
+            stopped_at.append(time.monotonic())
+            await super().stop()
+
+    stopped_at: list[float] = []
+    engines = [Noting(0, dying(0.05)), FakeEngine(1, Script(time_per_token=0.1))]
+    asyncio.run(measure(singles(2), RoundRobin(), RealCluster(engines)))
+    assert stopped_at[1] - stopped_at[0] > 0.9  # the other's call lasts 1 s and begins at once
+
+
+def test_an_engine_that_never_stops_does_not_hold_up_the_run(monkeypatch):
+    class Stuck(FakeEngine):
+        async def stop(self):
+            await asyncio.sleep(3600.0)
+
+    monkeypatch.setattr(shutdown, "STOP_LIMIT", 0.1)
+    records = asyncio.run(measure(singles(2), Policy(), RealCluster([Stuck(0), FakeEngine(1)])))
+    assert records.manifest["complete"] is True
+    assert records.manifest["warnings"] == ["engine 0 did not stop within 0.1 s; processes of it may be left"]
 
 
 def test_an_engine_that_hangs_is_taken_for_lost(measured, quick):

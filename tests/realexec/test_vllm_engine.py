@@ -114,6 +114,19 @@ def test_a_killed_process_fails_its_calls_and_keeps_its_records(tmp_path):
     assert "long" in records.requests
 
 
+def test_an_idle_engine_that_dies_is_known_to_be_lost_before_it_gets_a_call(tmp_path):
+    async def run():
+        async with started(engine := VllmEngine(0, TINY, tmp_path)):
+            assert engine.failure is None
+            os.kill(engine_processes()[0].pid, signal.SIGKILL)
+            async with asyncio.timeout(10.0):
+                while engine.failure is None:
+                    await asyncio.sleep(0.05)
+            return engine.failure
+
+    assert "its process died" in asyncio.run(run())
+
+
 def test_a_cancelled_call_leaves_the_engine(tmp_path):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):

@@ -7,16 +7,22 @@ from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
+from policies.fifo import Fifo
 from policies.gateway import Gateway
 from policies.stage_priority import StagePriority
+from realexec.attempts import FaultHandling
 from realexec.endpoint import API_KEY_VARIABLE
 from realexec.http_engine import HttpEngine
 from realexec.interface import CallFailure, Completion, EngineFailure, EngineInfo, EngineRequest
+from realexec.progress import RunInProgress
 from realexec.run import RealCluster, measure
+from traces.generators.lengths import fixed_lengths
 from traces.generators.mapreduce import map_reduce
+from traces.generators.single import single_calls
 from traces.records import RunRecords
 
 # All in one process: a pair of servers takes some 20 s to start.
@@ -171,6 +177,39 @@ def test_a_run_on_two_endpoints_has_the_calls_and_the_steps_of_both(servers: lis
         assert steps["num_decodes"].sum() == (own["num_output_tokens"] - 1).sum()
 
 
+def one_call(server: Any, on_start: Callable[[RunInProgress], None] | None = None) -> Awaitable[RunRecords]:
+    """A run of one call, which comes after 0.5 s; it takes its engine for lost after 5 s without progress."""
+    cluster = RealCluster([HttpEngine(0, server.url)], FaultHandling(stall_timeout=5.0))
+    return measure(single_calls(fixed_lengths(64, 5, 1), np.array([0.5])), Fifo(), cluster, on_start=on_start)
+
+
+def test_a_server_that_works_for_other_clients_has_not_stalled(servers: list[Any]) -> None:
+    """They have all its places for some 8 s."""
+
+    async def waiting(engine: HttpEngine, _: EngineInfo) -> RunRecords:
+        async with asyncio.TaskGroup() as others:
+
+            def occupy(_: RunInProgress) -> None:
+                for n in range(8):
+                    others.create_task(generate(engine, f"other {n}", 16, 800))
+
+            return await one_call(servers[0], on_start=occupy)
+
+    records = with_engine(servers[0], waiting)
+    assert records.calls["status"].tolist() == ["ok"]
+    assert records.calls["first_token_at"].iloc[0] > 5.0
+
+
+def test_a_server_whose_engine_hangs_is_lost_though_it_answers(servers: list[Any]) -> None:
+    family = psutil.Process(servers[0].process.pid).children()
+    [core] = [each for each in family if "EngineCore" in " ".join(each.cmdline())]
+    try:
+        records = asyncio.run(one_call(servers[0], on_start=lambda _: core.suspend()))
+    finally:
+        core.resume()
+    assert records.manifest["faults"][0]["reason"] == "no progress for 5 s"
+
+
 def test_a_call_is_moved_when_its_server_is_killed(servers: list[Any]) -> None:
     async def run() -> RunRecords:
         task = asyncio.ensure_future(measured(servers, num_maps=24, output_tokens=150))
@@ -190,7 +229,9 @@ def test_every_call_in_flight_is_told_when_the_engine_behind_the_server_dies(ser
         core = psutil.Process(servers[0].process.pid).children(recursive=True)
         for process in core:
             os.kill(process.pid, signal.SIGKILL)
-        return await asyncio.gather(*tasks, return_exceptions=True)
+        failures = await asyncio.gather(*tasks, return_exceptions=True)
+        await until(lambda: engine.failure is not None)  # nothing is in flight any more
+        return failures
 
     failures = with_engine(servers[0], killed)
     assert {type(failure) for failure in failures} == {EngineFailure}
