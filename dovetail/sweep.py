@@ -35,6 +35,7 @@ def sweep(spec: Path, out: Path, jobs: int | None, ray: str | None, keep_records
     what is new. A cell that fails is recorded with its error. Exit status: 0 every cell has a result, 1 some do not,
     130 interrupted.
     """
+    from dovetail.output import terminated_like_interrupted
     from dovetail.sweeps.digest import cell_key, code_digest
     from dovetail.sweeps.report import write_report
     from dovetail.sweeps.spec import cells_of, load_spec
@@ -46,10 +47,12 @@ def sweep(spec: Path, out: Path, jobs: int | None, ray: str | None, keep_records
     store = Store(out)
     store.write_manifest({"spec": spec.read_text(), "command": ["dovetail", *sys.argv[1:]], "complete": False})
     pending = _pending(keys, store, keep_records)
-    print(f"{len(cells):,} cells, {len(cells) - len(pending):,} of them kept from earlier", flush=True)
+    num_kept = len(set(keys)) - len(pending)
+    same = f", {len(keys) - len(set(keys)):,} the same as others" if len(set(keys)) < len(keys) else ""
+    print(f"{len(cells):,} cells, {num_kept:,} of them kept from earlier{same}", flush=True)
     chosen = [cells[index] for index in pending]
     try:
-        with _progress(len(chosen)) as advance:
+        with terminated_like_interrupted(), _progress(len(chosen)) as advance:
             for index, outcome in _outcomes(chosen, jobs, ray, keep_records):
                 store.write(keys[pending[index]], chosen[index], outcome)
                 advance(outcome)

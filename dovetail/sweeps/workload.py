@@ -15,6 +15,7 @@ import numpy as np
 from analysis.bounds import call_work, critical_paths, work_time
 from analysis.rounds import Deployment, StepCost
 from dovetail.generate import generate
+from dovetail.specs import parse_arrivals
 from dovetail.sweeps.cell import Arrivals, Source
 from traces.arrivals import gamma_arrivals, trace_arrivals
 from traces.files import load_workload
@@ -65,6 +66,8 @@ def check_source(source: Source, arrivals: Arrivals) -> None:
     ValueError
         One line.
     """
+    if arrivals.kind == "process":
+        parse_arrivals(str(arrivals.value), 1, np.random.default_rng(0))
     for _, line in source.parts:
         path = _file(line, source)
         if path is None:
