@@ -13,6 +13,9 @@ _COUNT = click.IntRange(1)
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 _limit = click.option("--limit", type=_COUNT, help="Take the first rows only.")
 _time_scale = click.option("--time-scale", type=float, default=1.0, show_default=True, help="Factor on recorded times.")
+_hash_block_size = click.option(
+    "--block-size", type=_COUNT, default=512, show_default=True, help="Tokens of one hash id."
+)
 
 
 @click.group(name="import")
@@ -37,7 +40,7 @@ def azure(file: Path, limit: int | None, time_scale: float, **options: Any) -> N
 @_file
 @_limit
 @_time_scale
-@click.option("--block-size", type=_COUNT, default=512, show_default=True, help="Tokens of one hash id.")
+@_hash_block_size
 @out_options
 def mooncake(file: Path, limit: int | None, time_scale: float, block_size: int, **options: Any) -> None:
     """Mooncake trace, JSONL; prompts share the prefixes that their hash ids share."""
@@ -51,7 +54,7 @@ def mooncake(file: Path, limit: int | None, time_scale: float, block_size: int, 
 @_file
 @_limit
 @_time_scale
-@click.option("--block-size", type=_COUNT, default=512, show_default=True, help="Tokens of one hash id.")
+@_hash_block_size
 @out_options
 def dynamo(file: Path, limit: int | None, time_scale: float, block_size: int, **options: Any) -> None:
     """Dynamo's agentic trace format, JSONL."""
