@@ -68,6 +68,32 @@ def measured(csv: Path | None, as_json: bool) -> None:
 
 @reproduce.command()
 @_row_options
+@click.option("--summary", is_flag=True, help="Print the errors by figure alone, not each run.")
+def h200(csv: Path | None, as_json: bool, summary: bool) -> None:
+    """Forty-two experiments measured on one and two H200s with vLLM, beside their simulation."""
+    from reproduce.h200 import print_h200, rows
+
+    _report(rows, lambda console, found: print_h200(console, found, every_run=not summary), csv, as_json)
+
+
+@reproduce.command()
+@click.option("--metric", "merit", type=click.Choice(["jct", "e2e", "ttft", "makespan"]), default="jct")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too, with an SVG beside it.")
+@_row_options
+def policies(csv: Path | None, as_json: bool, merit: str, plot: Path | None) -> None:
+    """Six policies on two H200s, ranked by simulation and by measurement: tau, signs, regret."""
+    from reproduce.policy_ranking import draw_ranking, print_ranking, table
+
+    if plot is not None and plot.suffix != ".png":
+        raise ValueError(f"--plot {plot} must end in .png")
+    found = table(merit)
+    if plot is not None:
+        draw_ranking(found, plot.with_suffix(""), merit)
+    _report(lambda: found, lambda console, rows: print_ranking(console, rows, merit), csv, as_json)
+
+
+@reproduce.command()
+@_row_options
 def schedules(csv: Path | None, as_json: bool) -> None:
     """Steps and preemptions on one H100, of the native engine and of vLLM's own scheduler. Needs vLLM."""
     from reproduce.schedules import print_schedules, rows

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from policies.fifo import Fifo
 from policies.gateway import Gateway
+from reproduce.run_figures import compared, times
 from sim.profile import load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Segment, Workload, output_of, text
@@ -46,8 +47,8 @@ def rows() -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Seconds and counts; measured values are means over the repeats, and `repeats differ by (%)` says by how much
-        their mean E2E latencies differ.
+        Columns of `reproduce.run_figures.compared`, and counts. Measured steps are all messages of the engine core, an
+        empty step's among them (`reproduce.schedules` has the range).
     """
     return pd.DataFrame([_row(name, in_fit) for name, in_fit in _IN_FIT.items()])
 
@@ -87,35 +88,22 @@ def _row(name: str, in_fit: bool) -> dict[str, Any]:
     )
     gateway = Gateway(window=scenario["definition"]["window"])
     records = simulate(scenario_workload(scenario), Fifo(), SimulatedCluster(profile, 1, settings), gateway)
-    calls = records.calls
-    simulated = _figures(calls["submitted_at"], calls["first_token_at"], calls["finished_at"])
-    measured = [_measured(run) for run in scenario["runs"]]
-    latencies = [run["mean E2E (s)"] for run in measured]
-    row: dict[str, Any] = {"scenario": name, "calls": len(calls), "steps in fit": in_fit}
-    for figure, value in simulated.items():
-        mean = float(np.mean([run[figure] for run in measured]))
-        row |= {
-            f"{figure} measured": mean,
-            f"{figure} simulated": value,
-            f"{figure} error (%)": 100 * (value / mean - 1),
-        }
+    row: dict[str, Any] = {"scenario": name, "calls": len(records.calls), "steps in fit": in_fit}
+    row |= compared(times(records.calls), [times(_measured(run)) for run in scenario["runs"]])
     return row | {
-        "preemptions measured": "/".join(str(run["preempted"]) for run in scenario["runs"]),
-        "preemptions simulated": int(calls["num_preemptions"].sum()),
-        "repeats differ by (%)": 100 * (max(latencies) / min(latencies) - 1) if len(latencies) > 1 else float("nan"),
+        "steps measured": _joined(len(run["iters"]) for run in scenario["runs"]),
+        "steps simulated": int(records.steps["count"].sum()),
+        "preemptions measured": _joined(run["preempted"] for run in scenario["runs"]),
+        "preemptions simulated": int(records.calls["num_preemptions"].sum()),
     }
 
 
-def _measured(run: dict[str, Any]) -> dict[str, float]:
-    calls = pd.DataFrame(run["rows"])
-    return _figures(calls["submit"], calls["first"], calls["finish"])
+def _joined(values: Iterable[int]) -> str:
+    """The repeats' values."""
+    return "/".join(map(str, values))
 
 
-def _figures(submitted: pd.Series, first: pd.Series, finished: pd.Series) -> dict[str, float]:
-    """What is compared; the scenarios start at 0, so the last finish is the makespan."""
-    return {
-        "makespan (s)": float(finished.max()),
-        "mean E2E (s)": float((finished - submitted).mean()),
-        "p99 E2E (s)": float(np.percentile(finished - submitted, 99)),
-        "mean TTFT (s)": float((first - submitted).mean()),
-    }
+def _measured(run: dict[str, Any]) -> pd.DataFrame:
+    """Calls of a measured run, with the columns of records; its clock starts with the first arrival."""
+    names = {"submit": "submitted_at", "first": "first_token_at", "finish": "finished_at"}
+    return pd.DataFrame(run["rows"]).rename(columns=names).assign(app_arrived_at=0.0)

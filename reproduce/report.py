@@ -7,6 +7,7 @@ from rich.console import Console
 
 from reproduce import log, measured, notes, parrot
 from reproduce.cards import MISSING_CARDS
+from reproduce.run_figures import TIMES
 from reproduce.tables import frame_table, print_rows
 
 
@@ -67,14 +68,16 @@ def print_measured(console: Console, rows: pd.DataFrame | None = None) -> None:
         From `reproduce.measured.rows`; simulated here when left out.
     """
     found = measured.rows() if rows is None else rows
-    for figure in ("makespan (s)", "mean E2E (s)", "p99 E2E (s)", "mean TTFT (s)"):
-        chosen = found[["scenario", "calls", *(column for column in found.columns if column.startswith(figure))]]
+    for figure in TIMES:
+        chosen = found[["scenario", *(column for column in found.columns if column.startswith(figure))]]
         chosen.columns = [column.removeprefix(figure).strip() for column in chosen.columns]
         console.print(frame_table(chosen, title=figure, digits=3))
-    others = ["scenario", "preemptions measured", "preemptions simulated", "repeats differ by (%)", "steps in fit"]
-    console.print(frame_table(found[others], title="preemptions, and what was fitted"))
+    counts = [f"{count} {kind}" for count in ("steps", "preemptions") for kind in ("measured", "simulated")]
+    others = ["scenario", "calls", *counts, "steps in fit"]
+    console.print(frame_table(found[others], title="steps and preemptions, and what was fitted"))
     console.print(
-        "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats. "
+        "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats; noise: "
+        "the highest repeat above the lowest. "
         f"Simulated: profile {measured.PROFILE}. Steps in fit: single steps and host delays of the scenario took "
         "part in fitting the profile; its latencies did not."
     )

@@ -18,7 +18,7 @@ from analysis.validation_runs import without_hashes
 _NUM_COLUMNS = 2
 
 
-def ranking_figure(ranking: Ranking, *, merit: str, caption: str = "") -> Figure:
+def ranking_figure(ranking: Ranking, *, merit: str, measured_label: str = "measured", caption: str = "") -> Figure:
     """Simulated and measured figure of merit of each policy, best measured policy on top, with intervals.
 
     Parameters
@@ -26,6 +26,8 @@ def ranking_figure(ranking: Ranking, *, merit: str, caption: str = "") -> Figure
     ranking : Ranking
     merit : str
         Label of the axis, such as "mean JCT (s)".
+    measured_label : str
+        What measured runs are called, such as "virtual device".
     caption : str
         See `analysis.plots.style.add_caption`.
 
@@ -43,7 +45,7 @@ def ranking_figure(ranking: Ranking, *, merit: str, caption: str = "") -> Figure
         axes = figure.subplots(num_rows, num_columns, squeeze=False).ravel()
         for ax, row, label in zip(axes, scenarios, labels, strict=False):
             own = ranking.policies[ranking.policies["scenario"] == row["scenario"]]
-            _panel(ax, own.sort_values("measured", kind="stable"))
+            _panel(ax, own.sort_values("measured", kind="stable"), measured_label)
             ax.set_title(label, loc="left", fontweight="bold", pad=16)
             ax.text(0, 1.02, _verdict(row), fontsize=7.5, transform=ax.transAxes, va="bottom")
             ax.set_xlabel(merit)
@@ -51,13 +53,15 @@ def ranking_figure(ranking: Ranking, *, merit: str, caption: str = "") -> Figure
             ax.set_visible(False)
         style.add_legend(figure, *axes[0].get_legend_handles_labels(), handlelength=1.6)
         whiskers = (
-            "Whiskers: 95% interval of the measured mean over repeats. " if ranking.policies["num"].max() > 1 else ""
+            f"Whiskers: 95% interval of the {measured_label} mean over repeats. "
+            if ranking.policies["num"].max() > 1
+            else ""
         )
         style.add_caption(figure, whiskers + caption)
     return figure
 
 
-def _panel(ax: Axes, policies: pd.DataFrame) -> None:
+def _panel(ax: Axes, policies: pd.DataFrame, measured_label: str) -> None:
     places = np.arange(len(policies))
     look: dict[str, Any] = {"linestyle": "none", "markersize": 7}
     for place, simulated, measured in zip(places, policies["simulated"], policies["measured"], strict=True):
@@ -72,11 +76,12 @@ def _panel(ax: Axes, policies: pd.DataFrame) -> None:
         capsize=3,
         markersize=6,
         markerfacecolor="none",
-        label="measured",
+        label=measured_label,
     )
     ax.set_yticks(places, [str(name) for name in policies["policy"]])
     ax.set_ylim(len(policies) - 0.5, -0.5)
-    ax.set_xlim(left=0.0)
+    highest = max(policies["simulated"].max(), (policies["measured"] + policies["margin"].fillna(0.0)).max())
+    ax.set_xlim(0.0, 1.04 * highest)  # room for the outermost marker
     ax.grid(axis="y", visible=False)
 
 
