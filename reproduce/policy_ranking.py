@@ -1,7 +1,8 @@
 """Does the simulator rank policies as the hardware did?
 
-The loads are those of `reproduce.h200_runs`, judged as `dovetail validate` does. Every load that was measured under three policies or more is a scenario. The mixed load (map-reduce, chats, single
-calls, agents) was drawn three times; its draws together are one more scenario, in which they are the repeats.
+The loads are those of `reproduce.h200_runs`, judged as `dovetail validate` does. Every load that was measured under three
+policies or more is a scenario. The mixed load (map-reduce, chats, single calls, agents) was drawn three times; its draws
+together are one more scenario, in which they are the repeats.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _ALL_DRAWS = "mixed, all 3 draws"
 
 _CAPTION = (
     "Measured: vLLM 0.24.0, one (agents) or two NVIDIA H200, Llama-13B shape, fp16, random weights. Simulated: profile "
-    f"{PROFILE}. bounds: map=8, reduce=2 in place of a window. mixed: map-reduce, chats, single calls and agents, 166 calls a draw, window {_WINDOW} unless named."
+    f"{PROFILE}. bounds: map=8, reduce=2 in place of a window. mixed: map-reduce, chats, single calls and agents, 166 "
+    f"calls a draw, window {_WINDOW} unless named."
 )
 
 
