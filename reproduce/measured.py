@@ -89,7 +89,7 @@ def _row(name: str, in_fit: bool) -> dict[str, Any]:
     gateway = Gateway(window=scenario["definition"]["window"])
     records = simulate(scenario_workload(scenario), Fifo(), SimulatedCluster(profile, 1, settings), gateway)
     row: dict[str, Any] = {"scenario": name, "calls": len(records.calls), "steps in fit": in_fit}
-    row |= compared(times(records.calls), [times(_measured(run)) for run in scenario["runs"]])
+    row |= compared(times(records.calls), [times(_measured(run, scenario)) for run in scenario["runs"]])
     return row | {
         "steps measured": _joined(len(run["iters"]) for run in scenario["runs"]),
         "steps simulated": int(records.steps["count"].sum()),
@@ -103,7 +103,9 @@ def _joined(values: Iterable[int]) -> str:
     return "/".join(map(str, values))
 
 
-def _measured(run: dict[str, Any]) -> pd.DataFrame:
-    """Calls of a measured run, with the columns of records; its clock starts with the first arrival."""
+def _measured(run: dict[str, Any], scenario: dict[str, Any]) -> pd.DataFrame:
+    """Calls of a measured run, with the columns of records."""
     names = {"submit": "submitted_at", "first": "first_token_at", "finish": "finished_at"}
-    return pd.DataFrame(run["rows"]).rename(columns=names).assign(app_arrived_at=0.0)
+    arrivals = {app["id"]: app["arrival"] for app in scenario["definition"]["apps"]}
+    calls = pd.DataFrame(run["rows"]).rename(columns=names)
+    return calls.assign(app_arrived_at=calls["app"].map(arrivals))

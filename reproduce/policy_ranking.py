@@ -1,8 +1,8 @@
 """Does the simulator rank policies as the hardware did?
 
-The loads are those of `reproduce.h200_runs`, judged as `dovetail validate` does. Every load that was measured under three
-policies or more is a scenario. The mixed load (map-reduce, chats, single calls, agents) was drawn three times; its draws
-together are one more scenario, in which they are the repeats.
+The loads are those of `reproduce.h200_runs`, judged as `dovetail validate` does. Every load that was measured under
+three policies or more is a scenario. The mixed load (map-reduce, chats, single calls, agents) was drawn three times;
+its draws together are one more scenario, in which they are the repeats.
 """
 
 from __future__ import annotations

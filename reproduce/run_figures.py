@@ -16,6 +16,8 @@ TIMES = (
     "p99 E2E (s)",
     "mean TTFT (s)",
     "p99 TTFT (s)",
+    "mean JCT (s)",
+    "p95 JCT (s)",
 )
 
 
@@ -25,14 +27,17 @@ def times(calls: pd.DataFrame) -> dict[str, float]:
     Parameters
     ----------
     calls : pandas.DataFrame
-        Columns `app_arrived_at`, `submitted_at`, `first_token_at` and `finished_at`, one row a call, all finished.
+        Columns `app`, `app_arrived_at`, `submitted_at`, `first_token_at` and `finished_at`, a row a call, all done.
 
     Notes
     -----
-    Makespan is the last finish after the first arrival, E2E latency finish - submission, TTFT first token - submission.
+    Makespan is the last finish after the first arrival, E2E latency finish - submission, TTFT first token - submission,
+    JCT an application's last finish - its arrival.
     """
     e2e = calls["finished_at"] - calls["submitted_at"]
     ttft = calls["first_token_at"] - calls["submitted_at"]
+    by_app = calls.groupby("app", sort=False)
+    jct = by_app["finished_at"].max() - by_app["app_arrived_at"].first()
     p50, p95, p99 = np.percentile(e2e, [50, 95, 99])
     return {
         "makespan (s)": float(calls["finished_at"].max() - calls["app_arrived_at"].min()),
@@ -42,6 +47,8 @@ def times(calls: pd.DataFrame) -> dict[str, float]:
         "p99 E2E (s)": float(p99),
         "mean TTFT (s)": float(ttft.mean()),
         "p99 TTFT (s)": float(np.percentile(ttft, 99)),
+        "mean JCT (s)": float(jct.mean()),
+        "p95 JCT (s)": float(np.percentile(jct, 95)),
     }
 
 
