@@ -1,15 +1,15 @@
-"""`dovetail demo`: the benchmark notes' map-reduce on four GPUs under three policies, simulated and predicted."""
+"""`dovetail demo`: the benchmark notes' map-reduce under three policies: simulated, predicted, and beside real vLLM."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from dovetail.demo_cases import CASES, MARKER, PROFILE, Case, show
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from traces.records import RunRecords
     from traces.workload import Workload
 
-#: The notes name no card for these rows; the figures were later found to be of Llama-7B.
-_PROFILE = "a100-llama-7b"
 _NUM_ENGINES = 4
 _NETWORK_LATENCY = 0.25  # seconds, before every call
 
@@ -27,78 +25,35 @@ _NETWORK_LATENCY = 0.25  # seconds, before every call
 _NUM_APPLICATIONS = 40
 _RATE = 0.4
 
-_MARKER = "demo.txt"
-
-#: Of the recorded tables, characters.
-_WIDTH = 80
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One row of the demo.
-
-    Parameters
-    ----------
-    name : str
-        In tables, pictures and folder names.
-    policy : str
-    arguments : tuple of str
-        Its parameters.
-    window : int
-        Most calls at one engine; 0 = no limit but the policy's.
-    bounds : mapping of stage to int
-        The policy's limits, for the closed form.
-    published : float, seconds
-        What the benchmark notes measured of the system with this policy; NaN when there is none.
-    """
-
-    name: str
-    policy: str
-    arguments: tuple[str, ...]
-    window: int
-    bounds: Mapping[str, int]
-    published: float
-
-    @property
-    def limits(self) -> str:
-        """Most calls at one engine, in words."""
-        bounds = ", ".join(f"{stage} {bound}" for stage, bound in self.bounds.items())
-        return bounds or f"all {self.window}"
-
-
-#: An engine that must answer the reduce call quickly admits two calls; only a policy that knows stages can admit more
-#: maps. FIFO with eight calls shows what the larger batch alone is worth, and what the stages add. Published: means of
-#: the notes' nine runs after the first (in brackets there), "Map-Reduce 4 GPUs".
-CASES = (
-    Case("fifo", "fifo", (), 2, {}, 13.04),  # Parrot baseline
-    Case(
-        "stage-priority",
-        "stage-priority",
-        ("bounds=map=8,reduce=2",),
-        0,
-        {"map": 8, "reduce": 2},
-        5.30,  # Parrot main
-    ),
-    Case("prefix-affinity", "prefix-affinity", (), 2, {}, nan),
-    Case("fifo-of-8", "fifo", (), 8, {}, nan),
-)
-
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for records and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo there.")
-def demo(out: Path, overwrite: bool) -> None:
-    """Simulate the 4-GPU map-reduce of the benchmark notes under three policies."""
-    import numpy as np
-    from rich.console import Console
+@click.option("--simulate-only", is_flag=True, help="Leave out vLLM on the virtual device, which takes a minute.")
+def demo(out: Path, overwrite: bool, simulate_only: bool) -> None:
+    """Simulate the 4-GPU map-reduce of the benchmark notes under three policies.
 
-    from dovetail.output import console, staged
+    Where vLLM is installed, the demo ends with a smaller load on two engines, simulated and served by vLLM itself on a
+    virtual device: everything is measured there but the step times, which are the profile's.
+    """
+    _simulated_part(out, overwrite)
+    if not simulate_only:
+        from dovetail.demo_virtual import virtual_part
+
+        virtual_part(out / "virtual-device")
+
+
+def _simulated_part(out: Path, overwrite: bool) -> None:
+    """The notes' load on four engines: tables, records and pictures."""
+    import numpy as np
+
+    from dovetail.output import staged
     from traces.arrivals import poisson_arrivals
     from traces.generators.mapreduce import map_reduce
 
     single = map_reduce(30)
     several = map_reduce(30, poisson_arrivals(_RATE, _NUM_APPLICATIONS, np.random.default_rng(0)))
-    with staged(out, overwrite=overwrite, marker=_MARKER) as directory:
+    with staged(out, overwrite=overwrite, marker=MARKER) as directory:
         started_at = time.perf_counter()
         runs = {name: _simulate(load) for name, load in (("single", single), ("several", several))}
         seconds = time.perf_counter() - started_at
@@ -109,9 +64,7 @@ def demo(out: Path, overwrite: bool) -> None:
             _several_table(runs["several"]),
             f"The simulations took {seconds:.2f} s. Records and pictures are in {out}.",
         )
-        with (directory / _MARKER).open("w", encoding="utf-8") as file:
-            Console(file=file, width=_WIDTH).print(*shown, sep="\n")  # the same from every terminal
-    console(_WIDTH).print(*shown, sep="\n")
+        show(shown, directory)
 
 
 def _simulate(workload: Workload) -> dict[str, RunRecords]:
@@ -122,7 +75,7 @@ def _simulate(workload: Workload) -> dict[str, RunRecords]:
     from sim.profile import load_profile
     from sim.run import SimulatedCluster, settings_of, simulate
 
-    profile = load_profile(_PROFILE)
+    profile = load_profile(PROFILE)
     cluster = SimulatedCluster(profile, _NUM_ENGINES, settings_of(profile))
     runs = {}
     for case in CASES:
@@ -182,7 +135,7 @@ def _closed_form(workload: Workload, case: Case) -> float:
     from sim.profile import load_profile
     from sim.run import SimulatedCluster, settings_of
 
-    profile = load_profile(_PROFILE)
+    profile = load_profile(PROFILE)
     cluster = SimulatedCluster(profile, _NUM_ENGINES, settings_of(profile))
     gateway = Gateway(window=case.window, network_latency=NetworkLatency("fixed", (_NETWORK_LATENCY,)))
     deployment = deployment_of(workload, cluster, gateway, case.bounds)

@@ -72,9 +72,8 @@ def _write(run: SuiteRun, policy: LoadedPolicy, records: RunRecords, directory: 
         records.manifest["suite"] = {"name": run.name, "line": run.line}
         write_run(folder, records)
     done = int((records.calls["status"] == "ok").sum())
-    print(
-        f"{directory}: {done:,} of {len(records.calls):,} calls, makespan {makespan(records.calls):.3f} s", flush=True
-    )
+    where = f"{run.name}/{directory.name}"
+    print(f"{where}: {done:,} of {len(records.calls):,} calls, makespan {makespan(records.calls):.3f} s", flush=True)
 
 
 def simulate_runs(runs: Sequence[SuiteRun], workloads: Mapping[str, Workload], profile: str, out: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from analysis.metrics import makespan
 from dovetail.profiles import profile_table
 from sim.profile import list_profiles
+from sim.vllm_version import require_vllm
 from traces.files import load_workload, save_workload
 from traces.records import read_run
 from traces.workload import Application, Call, Workload, text
@@ -112,7 +113,7 @@ def test_a_call_that_just_fits_the_memory_runs_and_one_token_more_does_not(dovet
 
 
 def test_the_demo_writes_runs_and_pictures_of_every_policy(dovetail: Dovetail) -> None:
-    result = dovetail("demo", "--out", "demo")
+    result = dovetail("demo", "--simulate-only", "--out", "demo")
     assert result.status == 0
     assert "The simulations took" in result.out
     recorded = (Path("demo") / "demo.txt").read_text(encoding="utf-8")
@@ -122,6 +123,34 @@ def test_the_demo_writes_runs_and_pictures_of_every_policy(dovetail: Dovetail) -
     for name in ("fifo", "stage-priority", "prefix-affinity"):
         assert read_run(Path("demo/single") / name).manifest["complete"]
     assert len(list(Path("demo").rglob("*.png"))) == 4
+
+
+def test_the_demo_ends_well_where_vllm_is_not_installed(dovetail: Dovetail, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise ValueError("vLLM is not installed")
+
+    monkeypatch.setattr("sim.vllm_version.require_vllm", refuse)
+    result = dovetail("demo", "--out", "demo")
+    assert result.status == 0
+    assert result.out.endswith("left out here: vLLM is not installed\n")
+    assert not Path("demo/virtual-device").exists()
+
+
+def test_the_demo_ends_with_vllm_on_the_virtual_device(dovetail: Dovetail) -> None:
+    """Errors are bounded loosely: hosts that are busy make calls late, which is no fault of the comparison."""
+    try:
+        require_vllm()
+    except ValueError as error:
+        pytest.skip(str(error))
+    result = dovetail("demo", "--out", "demo")
+    assert result.status == 0
+    assert "modelled, not measured" in " ".join(result.out.split())
+    for name in ("fifo", "stage-priority", "prefix-affinity"):
+        assert "Virtual device" in Path(f"demo/virtual-device/{name}/report.html").read_text()
+        simulated, virtual = (
+            read_run(Path("demo/virtual-device") / kind / name / "0") for kind in ("simulated", "virtual")
+        )
+        assert makespan(virtual.calls) == pytest.approx(makespan(simulated.calls), rel=0.25)
 
 
 def test_help_does_not_load_the_simulator() -> None:
