@@ -1,0 +1,132 @@
+"""Runs measured on H200s beside their simulation. Bounds are the project's goals for runs that took no part in a fit.
+
+The goals: mean absolute error at most 1% for the makespan and 2% for the mean E2E latency, no run above 5% in either.
+"""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from analysis.ranking import COLUMNS
+from reproduce import h200, policy_ranking
+from reproduce.h200_runs import FOLDER, experiments, simulated
+from reproduce.run_figures import TIMES, compared, mean_absolute_errors
+from sim.profile import load_profile
+
+#: Lines of the suites without a run, and the line that repeats another (reproduce/data/README.md).
+NOT_MEASURED = {"mixed-1-stage-priority-no-window", "mixed-1-stage-priority-in-engines"}
+REPEATS_ANOTHER = {"mixed-1-fifo-again"}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return h200.rows().set_index("run")
+
+
+@pytest.fixture(scope="module")
+def ranked():
+    return policy_ranking.table()
+
+
+def test_every_line_of_the_suites_has_a_row_unless_it_was_not_measured_or_repeats_another(rows):
+    lines = set()
+    for suite in ("one-gpu.yaml", "two-gpus.yaml"):
+        lines |= yaml.safe_load((FOLDER / suite).read_text()).keys() - {"defaults"}
+    assert set(rows.index) == lines - NOT_MEASURED - REPEATS_ANOTHER
+    assert len(rows) == 42
+
+
+def test_every_measured_run_directory_belongs_to_one_experiment():
+    directories = [directory for each in experiments() for directory in each.repeats]
+    assert sorted(directories) == sorted(path.parent for path in FOLDER.glob("runs/*/*/manifest.json"))
+    assert len(set(directories)) == len(directories) == 60
+
+
+def test_a_line_that_says_the_same_as_another_is_its_repeat():
+    (fifo,) = [each for each in experiments() if each.name == "mixed-1-fifo"]
+    assert [directory.parent.name for directory in fifo.repeats] == ["mixed-1-fifo", "mixed-1-fifo-again"]
+
+
+def test_every_run_has_as_many_calls_as_its_workload(rows):
+    expected = {each.name: each.manifest["workload"]["num_calls"] for each in experiments()}
+    assert rows["calls"].to_dict() == expected
+
+
+@pytest.mark.parametrize(("figure", "goal"), [("makespan (s)", 1.0), ("mean E2E (s)", 2.0)])
+def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met(rows, figure, goal):
+    errors = rows[f"{figure} error (%)"].abs()
+    assert errors.mean() <= goal
+    assert errors.max() <= 5.0
+
+
+def test_no_run_but_the_one_with_full_memory_preempts_in_simulation_or_measurement(rows):
+    others = rows.drop("burst-memory-full")
+    assert set(others["preemptions measured"]) == {"0"}
+    assert not others["preemptions simulated"].any()
+
+
+def test_every_run_whose_engines_see_calls_in_one_order_finds_the_measured_tokens_in_the_prefix_cache(rows):
+    """In the mixed loads, whose calls two engines get, what is in which cache depends on single decisions."""
+    fixed = rows[~rows.index.str.startswith("mixed-")]
+    assert list(fixed["cached tokens measured"]) == list(fixed["cached tokens simulated"].astype(str))
+    assert (fixed["cached tokens simulated"] > 0).sum() == 9
+
+
+def test_the_simulation_of_a_manifest_is_labelled_like_that_of_the_command():
+    (bounded,) = [each for each in experiments() if each.name == "map-reduce-30-bounds"]
+    manifest = simulated(bounded, load_profile("h200-llama-13b")).manifest
+    assert manifest["backend"] == "sim"
+    assert manifest["policy"]["parameters"] == {"bounds": {"map": 8, "reduce": 2}}
+    assert manifest["workload"]["hash"] == bounded.manifest["workload"]["hash"]
+
+
+def test_errors_are_of_the_mean_of_repeats_and_noise_is_between_them():
+    row = compared({"makespan (s)": 10.3}, [{"makespan (s)": 9.8}, {"makespan (s)": 10.2}])
+    assert row["makespan (s) measured"] == pytest.approx(10.0)
+    assert row["makespan (s) error (%)"] == pytest.approx(3.0)
+    assert row["makespan (s) noise (%)"] == pytest.approx(100 * 0.4 / 9.8)
+
+
+def test_the_summary_names_the_worst_run_and_counts_those_above_5_percent(rows):
+    altered = rows.reset_index().copy()
+    altered.loc[altered["run"] == "chat", "makespan (s) error (%)"] = -12.5
+    (makespan,) = mean_absolute_errors(altered).query("figure == 'makespan'").to_dict("records")
+    assert (makespan["in"], makespan["largest (%)"], makespan["runs above 5%"]) == ("chat", 12.5, 1)
+    assert len(mean_absolute_errors(altered)) == len(TIMES)
+
+
+def test_six_policies_are_ranked_on_each_draw_of_the_mixed_load_and_on_all(ranked):
+    assert list(ranked.columns) == list(COLUMNS)
+    found = policy_ranking.ranking(ranked).scenarios.set_index("scenario")
+    assert found["num_policies"].to_dict() == {
+        "agents": 3,
+        "map-reduce-30": 4,
+        "mixed-1": 8,  # stage-priority under three windows
+        "mixed-2": 6,
+        "mixed-3": 6,
+        "mixed, all 3 draws": 6,
+    }
+    assert policy_ranking.unchanged(ranked) == ["chat"]
+
+
+def test_the_draws_of_the_mixed_load_weigh_the_same_however_often_each_was_measured(ranked):
+    pooled = policy_ranking.ranking(ranked).policies.query("scenario == 'mixed, all 3 draws' and policy == 'fifo'")
+    draws = ranked[ranked["scenario"].str.startswith("mixed-") & (ranked["policy"] == "fifo")]
+    assert len(draws) == 4
+    assert pooled["measured"].item() == pytest.approx(draws.groupby("scenario")["measured"].mean().mean())
+
+
+def test_every_difference_of_policies_that_repeats_resolve_has_its_sign_in_simulation(ranked):
+    pairs = policy_ranking.ranking(ranked).pairs
+    resolved = pairs[pairs["resolved"]]
+    assert len(resolved) == 11
+    assert resolved["agree"].all()
+
+
+def test_all_measured_data_is_in_the_package():
+    root = Path(__file__).parents[2]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["reproduce"]
+    packaged = {path for pattern in patterns for path in (root / "reproduce").glob(pattern) if path.is_file()}
+    assert packaged == {path for path in (root / "reproduce" / "data").rglob("*") if path.is_file()}
