@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -82,6 +82,16 @@ def differences(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> li
 def is_virtual(manifest: Mapping[str, Any]) -> bool:
     """Whether a run was of a real engine that waits modelled step times."""
     return any(str(device).startswith("virtual") for device in manifest.get("devices", ()))
+
+
+def not_hardware(measured: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What keeps runs from being measurements of hardware, one line each; none when all are."""
+    lines = []
+    if any(manifest.get("backend") == "sim" for manifest in measured):
+        lines.append("runs given as measured were simulated")
+    if any(map(is_virtual, measured)):
+        lines.append("measured runs are of vLLM on a virtual device: its step times are modelled, not measured")
+    return lines
 
 
 def _not_measured(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
