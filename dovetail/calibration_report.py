@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from realexec.calibration.raw import RawMeasurement
-    from sim.fitting.samples import Sample
+    from sim.fitting.samples import Load, Sample
     from sim.profile import Profile
 
 #: Colours of the kinds of points; the Okabe-Ito palette, which colour-blind readers can tell apart.
@@ -75,8 +75,15 @@ def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
     frame = pd.DataFrame(samples)
     frame["predicted_seconds"] = predicted(profile.terms, samples, profile.overheads.idle_start)
     frame["error"] = frame["predicted_seconds"] / frame["seconds"] - 1
-    frame["prefills"] = [" ".join(f"{new}+{computed}" for new, computed in each) for each in frame["prefills"]]
+    frame["loads"] = ["; ".join(map(_load_text, each.loads)) for each in samples]
     return frame
+
+
+def _load_text(load: Load) -> str:
+    """Decodes x context, and each chunk as new+computed."""
+    chunks = "".join(f" {new}+{computed}" for new, computed in load.prefills)
+    shared = f" shared {load.sharing.num_repeated_tokens}/{load.sharing.num_distinct_tokens}" if load.sharing[0] else ""
+    return f"{load.num_decodes}x{load.num_context_tokens}{chunks}{shared}"
 
 
 def draw_residuals(frame: pd.DataFrame, path: Path, *, title: str) -> None:

@@ -87,6 +87,9 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     repeated_context: CurveTable | None = None
     num_resident_tokens: int = 0
     capture_sizes: tuple[int, ...] = ()
+    seconds_per_mixed_step: float = 0.0
+    num_graph_tokens: int = 0
+    launch_seconds: float = 0.0
 
 
 class Domain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -355,6 +358,9 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
         repeated_context=None if terms.repeated_context is None else _curve(terms.repeated_context),
         num_resident_tokens=terms.num_resident_tokens,
         capture_sizes=terms.capture_sizes,
+        seconds_per_mixed_step=terms.seconds_per_mixed_step,
+        num_graph_tokens=terms.num_graph_tokens,
+        launch_seconds=terms.launch_seconds,
     )
     return ProfiledStepCost(step_terms)
 

@@ -154,6 +154,13 @@ class StepTerms:
     capture_sizes : tuple of int
         Token counts of the CUDA graphs, ascending; a step with fewer tokens than the last of them runs as one of the
         next larger count. Empty: no padding shows.
+    seconds_per_mixed_step : float
+        Fixed cost of a step with prefills: its attention is in no CUDA graph.
+    num_graph_tokens : int
+        Tokens of the largest CUDA graph.
+    launch_seconds : float
+        Shortest duration of a step with prefills and more than `num_graph_tokens` tokens: the host launches it kernel
+        by kernel. 0: no such bound shows.
     """
 
     dense: Curve
@@ -167,6 +174,9 @@ class StepTerms:
     repeated_context: Curve | None = None
     num_resident_tokens: int = 0
     capture_sizes: tuple[int, ...] = ()
+    seconds_per_mixed_step: float = 0.0
+    num_graph_tokens: int = 0
+    launch_seconds: float = 0.0
 
 
 class ProfiledStepCost:
@@ -181,9 +191,12 @@ class ProfiledStepCost:
     With `d` decoding calls that read `C` context tokens, and prefill chunks of `n_i` new on `c_i` computed tokens,
     `T = d + sum n_i`::
 
-        seconds_per_step + dense(T) + all_reduce(T) + decode_batch(d) + decode_context(d) * C
+        seconds_per_step + dense(P) + all_reduce(P) + decode_batch(d) + decode_context(d) * C
         + sum_i [ seconds_per_prefill + seconds_per_prefill_token * n_i
                   + max(seconds_per_attention_pair * (n_i c_i + n_i (n_i + 1) / 2), reading * (c_i + n_i)) ]
+
+    `P` is `T` padded to `capture_sizes`; a step with chunks also takes `seconds_per_mixed_step`, and at
+    least `launch_seconds` where it has more than `num_graph_tokens` tokens.
 
     The maximum is the roofline of a chunk's attention: bound by arithmetic for long chunks, by reading the cache for
     short ones on a long context, where `reading` is the last value of `decode_context`. A step without tokens costs
@@ -225,8 +238,9 @@ class ProfiledStepCost:
         num_tokens = num_decodes + num_new
         if num_tokens >= self._size:
             self._tabulate(2 * num_tokens)
-        return (
-            self._whole_batch[num_tokens]
+        seconds = (
+            terms.seconds_per_mixed_step
+            + self._whole_batch[num_tokens]
             + self._decode_batch[num_decodes]
             + self._context[num_decodes] * num_context_tokens
             - (self._saved(num_decodes, sharing) if sharing[0] else 0.0)
@@ -234,6 +248,9 @@ class ProfiledStepCost:
             + terms.seconds_per_prefill_token * num_new
             + attention
         )
+        if seconds < terms.launch_seconds and num_tokens > terms.num_graph_tokens:
+            return terms.launch_seconds
+        return seconds
 
     def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         """Duration of a pure decode step and its growth a step, in seconds; see `StepCost.decode_run`."""

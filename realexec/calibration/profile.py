@@ -92,9 +92,10 @@ def _measurement(engine: dict[str, Any]) -> Measurement:
 
 def _domain(raw: RawMeasurement, samples: Sequence[Sample]) -> Domain:
     lengths = raw.calls.num_prompt_tokens + raw.calls.num_output_tokens
+    loads = [load for sample in samples for load in sample.loads]
     return Domain(
-        max_tokens_per_step=max(sample.num_tokens for sample in samples),
-        max_decodes=max(sample.num_decodes for sample in samples),
-        max_context_tokens=max(sample.num_context_tokens for sample in samples),
+        max_tokens_per_step=max(load.num_tokens for load in loads),
+        max_decodes=max(load.num_decodes for load in loads),
+        max_context_tokens=max(load.num_context_tokens for load in loads),
         max_context_tokens_per_call=int(lengths.max()),
     )

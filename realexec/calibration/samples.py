@@ -1,8 +1,9 @@
-"""Steps condensed to what a fit works on: medians over equal decode steps, prefill steps one by one.
+"""Steps condensed to what a fit works on: medians over equal decode steps, and windows around prefills.
 
-The engine core notes the end of a step when it gets round to its output. When the host is late, that step looks long
-and the next one short by as much. Medians do not feel it; a prefill step with a short decode step behind it is left
-out.
+With asynchronous scheduling two steps are in flight, and the engine core notes the end of a step only when it has
+launched the one after the next. Launching a step that no CUDA graph holds takes it longer than a decode step lasts, so
+the step ahead of such a prefill looks long and the prefill short by as much. Their sum is right: a window is a run of
+consecutive steps with prefills, the step before it and the step after it, and its sample is the time of all of them.
 """
 
 from __future__ import annotations
@@ -13,66 +14,70 @@ from itertools import groupby
 import numpy as np
 
 from realexec.calibration.replay import Step
-from sim.fitting.samples import Sample
+from sim.fitting.samples import Load, Sample
 
 #: Steps after a change of the batch that still feel it: with asynchronous scheduling two are in flight.
 _NUM_TRANSIENT = 2
-
-
-#: A decode step this much shorter than others of its batch began before the step ahead of it was noted.
-_SHORT = 0.85
 
 
 def samples_of(steps: Sequence[Step]) -> list[Sample]:
     """Samples of replayed steps, in order.
 
     A run of decode steps over the same calls gives the median of its durations at its mean context, since a step is
-    affine in context; its first two steps are left out where there are others.
+    affine in context; its first two steps are left out. Decode steps in a window are in no run.
     """
-    on_time = _on_time(steps)
-    return [sample for _, run in groupby(on_time, key=_run_key) for sample in _run_samples(list(run))]
+    samples: list[Sample] = []
+    for _, of_point in groupby(steps, key=lambda step: (step.asynchronous, step.point)):
+        samples.extend(_point_samples(list(of_point)))
+    return samples
 
 
-def _on_time(steps: Sequence[Step]) -> list[Step]:
-    """Steps without the prefills whose end was noted late."""
-    decodes: dict[tuple[object, ...], list[float]] = {}
-    for step in steps:
+def _point_samples(steps: list[Step]) -> Iterator[Sample]:
+    begin = 0
+    for first, end in _windows(steps):
+        yield from _decode_samples(steps[begin:first])
+        yield _window_sample(steps[first:end])
+        begin = end
+    yield from _decode_samples(steps[begin:])
+
+
+def _windows(steps: Sequence[Step]) -> list[tuple[int, int]]:
+    """Bounds of the windows of a point; those that would have a step in common are one."""
+    windows: list[tuple[int, int]] = []
+    for index, step in enumerate(steps):
         if not step.prefills:
-            decodes.setdefault(_run_key(step), []).append(step.seconds)
-    typical = {key: float(np.median(seconds)) for key, seconds in decodes.items()}
-    following = [*steps[1:], None]
-    return [
-        step
-        for step, after in zip(steps, following, strict=True)
-        if not step.prefills
-        or after is None
-        or after.prefills
-        or after.point != step.point
-        or after.seconds >= _SHORT * typical[_run_key(after)]
-    ]
+            continue
+        # The engine was idle before its first step, and is again once no call decodes.
+        first = index if step.is_first or index == 0 else index - 1
+        end = index + 1 if index + 1 == len(steps) or steps[index + 1].is_first else index + 2
+        if windows and first < windows[-1][1]:
+            first, _ = windows.pop()
+        windows.append((first, end))
+    return windows
 
 
-def _run_key(step: Step) -> tuple[object, ...]:
-    return (step.point, step.asynchronous, step.is_first, bool(step.prefills), step.num_decodes, step.sharing)
+def _decode_samples(steps: Sequence[Step]) -> Iterator[Sample]:
+    for _, each in groupby(steps, key=lambda step: (step.num_decodes, step.sharing)):
+        if steady := list(each)[_NUM_TRANSIENT:]:
+            yield _decode_sample(steady)
 
 
-def _run_samples(run: list[Step]) -> Iterator[Sample]:
-    if run[0].prefills or run[0].is_first:
-        for step in run:
-            yield _sample(step, step.num_context_tokens, step.seconds, 1, 0.0)
-        return
-    steady = run[_NUM_TRANSIENT:]
-    if not steady:
-        return
+def _decode_sample(steady: list[Step]) -> Sample:
     seconds = np.array([step.seconds for step in steady])
     median = float(np.median(seconds))
     # Standard error of a median of normal errors, their spread from the median absolute deviation.
     noise = 1.4826 * float(np.median(np.abs(seconds - median))) * np.sqrt(np.pi / 2 / len(seconds))
     context = round(np.mean([step.num_context_tokens for step in steady]))
-    yield _sample(steady[0], context, median, len(steady), float(noise))
+    load = Load(steady[0].num_decodes, context, (), steady[0].sharing)
+    return _sample(steady[0], median, (load,), len(steady), float(noise))
 
 
-def _sample(step: Step, context: int, seconds: float, num_steps: int, noise: float) -> Sample:
+def _window_sample(steps: Sequence[Step]) -> Sample:
+    loads = tuple(Load(step.num_decodes, step.num_context_tokens, step.prefills, step.sharing) for step in steps)
+    return _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
+
+
+def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int, noise: float) -> Sample:
     return Sample(
         point=f"{step.point} ({'asynchronous' if step.asynchronous else 'synchronous'})",
         kind=step.kind,
@@ -82,9 +87,5 @@ def _sample(step: Step, context: int, seconds: float, num_steps: int, noise: flo
         seconds=seconds,
         num_steps=num_steps,
         noise=noise,
-        num_decodes=step.num_decodes,
-        num_context_tokens=context,
-        num_repeated_tokens=step.sharing.num_repeated_tokens,
-        num_distinct_tokens=step.sharing.num_distinct_tokens,
-        prefills=step.prefills,
+        loads=loads,
     )

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from sim.fitting.forms import IDLE_START, Attention, StepForm, base_form, refinements
+from sim.fitting.design import Design
+from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements
 from sim.fitting.linear import huber_lstsq
 from sim.fitting.output import residual
 from sim.fitting.samples import Sample
@@ -21,6 +23,7 @@ from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
 #: A refinement must lower the mean relative error in cross-validation by this share of it.
 MIN_GAIN = 0.03
 
+_ALTERNATIVES = ("num_resident_tokens", "launch_seconds")
 _NUM_FOLDS = 5
 _NUM_BRANCH_ROUNDS = 3
 _LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
@@ -71,7 +74,7 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
 
 def is_usable(sample: Sample) -> bool:
     """Whether a sample says something about steps: the first of an idle engine only where a single call woke it."""
-    return not sample.is_first or (sample.kind == "idle" and sample.asynchronous and len(sample.prefills) == 1)
+    return not sample.is_first or (sample.kind == "idle" and sample.asynchronous and len(sample.loads[0].prefills) == 1)
 
 
 def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
@@ -84,7 +87,10 @@ def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tu
             continue
         candidates = [replace(form, **change) for change in changes]
         results = [(cross_validated(each, samples), each) for each in candidates]
-        tried += [(_record(f"{name}{_detail(each)}", each, found), each) for found, each in results]
+        details = [_detail(change) if len(changes) > 1 else "" for change in changes]
+        tried += [
+            (_record(name + more, each, found), each) for more, (found, each) in zip(details, results, strict=True)
+        ]
         found, candidate = min(results, key=lambda result: _score(result[0]))
         if _is_better(found, errors, samples):
             form, errors = candidate, found
@@ -119,15 +125,15 @@ def cross_validated(form: StepForm, samples: Sequence[Sample]) -> np.ndarray:
 def coefficients_of(form: StepForm, samples: Sequence[Sample]) -> dict[str, float]:
     """Coefficients with the smallest Huber loss of relative errors, none negative.
 
-    Which chunks are bound by reading the cache depends on the coefficients, so it is settled in a few rounds.
+    Which side of its maxima a step is on depends on the coefficients, so it is settled in a few rounds.
     """
     values: dict[str, float] = {}
     weights = np.array([min(sample.num_steps, _MOST_STEPS) for sample in samples]) ** 0.25
     seconds = np.array([sample.seconds for sample in samples])
-    matrix, attention = form.matrix(samples), Attention(samples)
+    design = Design(form, samples)
     for _ in range(_NUM_BRANCH_ROUNDS):
-        filled = attention.fill(matrix, form, values)
-        solution = huber_lstsq(filled * weights[:, None], seconds * weights, seconds)
+        matrix, constant = design.matrix(values)
+        solution = huber_lstsq(matrix * weights[:, None], (seconds - constant) * weights, seconds)
         values = dict(zip(form.names, solution.tolist(), strict=True))
     return values
 
@@ -136,13 +142,7 @@ def predicted(terms: Terms, samples: Sequence[Sample], idle_start: float) -> lis
     """Durations of samples, by the very code that simulations use."""
     costs = {is_async: step_cost_of(terms, is_async) for is_async in (True, False)}
     return [
-        costs[sample.asynchronous].step(
-            sample.num_decodes,
-            sample.num_context_tokens,
-            sample.prefills,
-            sample.sharing,
-        )
-        + (idle_start if sample.is_first else 0.0)
+        sum(costs[sample.asynchronous].step(*load) for load in sample.loads) + (idle_start if sample.is_first else 0.0)
         for sample in samples
     ]
 
@@ -185,15 +185,17 @@ def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, floa
 def _label(sample: Sample) -> str:
     kinds = {"decode": "decode staircases", "prefill": "prefills beside decoding calls"}
     kinds |= {"sharing": "calls that share prefixes", "idle": "single calls", "client": "bursts of calls"}
-    return f"{kinds[sample.kind]}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
+    steps = "windows with prefills" if sample.has_prefills else "decode steps"
+    return f"{kinds[sample.kind]}, {steps}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
 
 
 def _score(errors: np.ndarray) -> float:
     return float(np.minimum(np.abs(errors), _LARGEST_ERROR).mean())
 
 
-def _detail(form: StepForm) -> str:
-    return f" ({form.num_resident_tokens})" if form.num_resident_tokens else ""
+def _detail(change: dict[str, Any]) -> str:
+    """The number that tells one of several alternatives from the others."""
+    return "".join(f" ({value})" for name, value in change.items() if name in _ALTERNATIVES)
 
 
 def _record(name: str, form: StepForm, errors: np.ndarray) -> Form:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from sim.fitting.linear import rises
 from sim.fitting.output import curve_table, rounded
 from sim.fitting.samples import Sample
 from sim.profile import CurveTable, Terms
@@ -19,6 +17,11 @@ IDLE_START = "idle_start"
 
 #: Limits that are tried for the shared tokens in a GPU's cache. 50 MB hold 2441 of a layer of Llama 13B in 16 bits.
 _RESIDENT = (128, 256, 512, 1024, 1536, 2048, 3072, 4096)
+
+#: Shortest launches that are tried, in seconds.
+_LAUNCH = (0.018, 0.02, 0.022, 0.024, 0.026, 0.028, 0.03, 0.032)
+
+_TOKENS = (1, 128, 256, 384, 512, 640, 768, 1024, 1152, 1536, 2048, 3072, 4096, 8192)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,12 @@ class StepForm:
         Numbers of sharing calls between which the cost of reading a token again is; empty: no cheaper than the first.
     num_resident_tokens : int
     capture_sizes : tuple of int
-    per_prefill : bool
-        Whether each chunk has a fixed cost.
+    per_prefill, per_mixed_step : bool
+        Whether each chunk, and each step with chunks, has a fixed cost.
+    num_graph_tokens : int
+        Steps of more tokens are launched kernel by kernel; 0: not told apart.
+    launch_seconds : float
+        Shortest duration of such a step with prefills.
     """
 
     dense: tuple[int, ...]
@@ -46,6 +53,9 @@ class StepForm:
     num_resident_tokens: int = 0
     capture_sizes: tuple[int, ...] = ()
     per_prefill: bool = False
+    per_mixed_step: bool = False
+    num_graph_tokens: int = 0
+    launch_seconds: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -57,48 +67,11 @@ class StepForm:
             *_numbered("repeated_context", self.repeated_context),
             "seconds_per_attention_pair",
             *(("seconds_per_prefill",) if self.per_prefill else ()),
+            *(("seconds_per_mixed_step",) if self.per_mixed_step else ()),
             "synchronous_seconds_per_step",
             "synchronous_seconds_per_decode",
             IDLE_START,
         ]
-
-    def matrix(self, samples: Sequence[Sample]) -> np.ndarray:
-        """Design matrix without the attention of prefills, which `Attention` fills in.
-
-        Returns
-        -------
-        (num_samples, num_coefficients) float
-        """
-        return np.array([self._row(sample) for sample in samples])
-
-    def _row(self, sample: Sample) -> list[float]:
-        cheap = self._num_cheap_tokens(sample)
-        num_sharing = 1 + sample.num_repeated_tokens / max(sample.num_distinct_tokens, 1)
-        return [
-            1.0,
-            *rises(self._padded(sample.num_tokens), self.dense),
-            *rises(sample.num_decodes, self.decode_batch),
-            *_hats(sample.num_decodes, self.decode_context, sample.num_context_tokens - cheap),
-            *_hats(num_sharing, self.repeated_context, cheap),
-            0.0,
-            *((float(len(sample.prefills)),) if self.per_prefill else ()),
-            0.0 if sample.asynchronous else 1.0,
-            0.0 if sample.asynchronous else float(sample.num_decodes),
-            1.0 if sample.is_first else 0.0,
-        ]
-
-    def _num_cheap_tokens(self, sample: Sample) -> float:
-        """Repeated reads that find their token in the GPU's cache."""
-        if not self.repeated_context:
-            return 0.0
-        cheap = float(sample.num_repeated_tokens)
-        if 0 < self.num_resident_tokens < sample.num_distinct_tokens:
-            cheap *= self.num_resident_tokens / sample.num_distinct_tokens
-        return cheap
-
-    def _padded(self, num_tokens: int) -> int:
-        index = bisect_left(self.capture_sizes, num_tokens)
-        return self.capture_sizes[index] if index < len(self.capture_sizes) else num_tokens
 
     def terms(self, values: Mapping[str, float]) -> Terms:
         """Terms of a profile with fitted coefficients."""
@@ -123,40 +96,16 @@ class StepForm:
             ),
             num_resident_tokens=self.num_resident_tokens,
             capture_sizes=self.capture_sizes,
+            seconds_per_mixed_step=rounded(values.get("seconds_per_mixed_step", 0.0)),
+            num_graph_tokens=self.num_graph_tokens,
+            launch_seconds=self.launch_seconds,
         )
-
-
-class Attention:
-    """Attention of the prefill chunks of samples: bound by arithmetic or by reading the cache (`sim.step_cost`).
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    """
-
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        chunks = [(row, *chunk) for row, sample in enumerate(samples) for chunk in sample.prefills]
-        self._rows, new, computed = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
-        self._pairs = new * computed + new * (new + 1) / 2
-        self._read = computed + new
-
-    def fill(self, matrix: np.ndarray, form: StepForm, values: Mapping[str, float]) -> np.ndarray:
-        """A copy of `matrix` with the columns of pairs and of context filled in.
-
-        Which chunks are bound by what follows from `values`, an earlier fit; without one, all by arithmetic.
-        """
-        pair, reading = "seconds_per_attention_pair", f"decode_context[{len(form.decode_context) - 1}]"
-        is_compute = values.get(pair, 1.0) * self._pairs >= values.get(reading, 0.0) * self._read
-        filled = matrix.copy()
-        np.add.at(filled[:, form.names.index(pair)], self._rows[is_compute], self._pairs[is_compute])
-        np.add.at(filled[:, form.names.index(reading)], self._rows[~is_compute], self._read[~is_compute])
-        return filled
 
 
 def base_form(samples: Sequence[Sample]) -> StepForm:
     """The simplest form: weights streamed or tokens computed, a fixed cost of decoding, one cost of context."""
-    most_tokens = max(sample.num_tokens for sample in samples)
-    most_decodes = max(sample.num_decodes for sample in samples)
+    most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
+    most_decodes = max(load.num_decodes for sample in samples for load in sample.loads)
     return StepForm(
         dense=_up_to((1, 128, 256, 512, 1024, 2048, 4096, 8192, 16384), most_tokens),
         decode_batch=_up_to((1, 16, 64, 128, 256, 512, 1024), most_decodes),
@@ -167,25 +116,29 @@ def refinements(
     samples: Sequence[Sample], capture_sizes: tuple[int, ...]
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """What may be added to a form, in the order in which it is tried: a name, and alternative changes of fields."""
-    most_tokens = max(sample.num_tokens for sample in samples)
-    most_decodes = max(sample.num_decodes for sample in samples)
+    most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
+    most_decodes = max(load.num_decodes for sample in samples for load in sample.loads)
 
     def knots(name: str, *counts: int, most: int = most_decodes) -> list[dict[str, Any]]:
         return [{name: _up_to(counts, most)}]
 
-    yield "cost of context by batch", knots("decode_context", 1, 8, 64)
-    yield "cost of context by batch, finer", knots("decode_context", 1, 2, 4, 8, 16, 32, 64)
-    if any(sample.num_repeated_tokens for sample in samples):
+    if any(load.sharing.num_repeated_tokens for sample in samples for load in sample.loads):
         yield "one cost of repeated reads", [{"repeated_context": (2,)}]
+        yield "limit of the GPU's cache", [{"num_resident_tokens": limit} for limit in _RESIDENT]
         yield "repeated reads by sharing calls", knots("repeated_context", 2, 8, 32, 128)
         yield "repeated reads by sharing calls, finer", knots("repeated_context", 2, 4, 8, 16, 32, 64, 128, 256)
-        yield "limit of the GPU's cache", [{"num_resident_tokens": limit} for limit in _RESIDENT]
+    yield "cost of context by batch", knots("decode_context", 1, 8, 64)
+    yield "cost of context by batch, finer", knots("decode_context", 1, 2, 4, 8, 16, 32, 64)
+    yield "cost of context by batch, every size up to 10", knots("decode_context", *range(1, 11), 13, 24)
+    yield "fixed cost of a step with prefills", [{"per_mixed_step": True}]
+    yield "fixed cost of a chunk", [{"per_prefill": True}]
+    yield "finer curve of the tokens", knots("dense", *_TOKENS, most=most_tokens)
+    yield "finer curve of the batch", knots("decode_batch", 1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)
     if capture_sizes:
         yield "padding to CUDA-graph sizes", [{"capture_sizes": capture_sizes}]
-    yield "fixed cost of a chunk", [{"per_prefill": True}]
-    yield "finer curve of the batch", knots("decode_batch", 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)
-    dense = (1, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
-    yield "finer curve of the tokens", knots("dense", *dense, most=most_tokens)
+    if capture_sizes and most_tokens > capture_sizes[-1]:
+        changes = [{"launch_seconds": seconds, "num_graph_tokens": capture_sizes[-1]} for seconds in _LAUNCH]
+        yield "shortest launch of steps without a graph, seconds", changes
 
 
 def _up_to(knots: tuple[int, ...], most: int) -> tuple[int, ...]:
@@ -196,16 +149,3 @@ def _up_to(knots: tuple[int, ...], most: int) -> tuple[int, ...]:
 
 def _numbered(name: str, knots: Sequence[int]) -> list[str]:
     return [f"{name}[{index}]" for index in range(len(knots))]
-
-
-def _hats(count: float, knots: Sequence[int], amount: float) -> list[float]:
-    """`amount` divided between the two knots around `count`, as a piecewise-linear curve weighs them."""
-    if not knots:
-        return []
-    weights = np.interp(count, knots, np.arange(len(knots)))
-    left = min(int(weights), max(len(knots) - 2, 0))
-    row = [0.0] * len(knots)
-    row[left] = amount * (1 - (weights - left))
-    if len(knots) > 1:
-        row[left + 1] = amount * (weights - left)
-    return row

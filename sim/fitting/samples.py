@@ -7,8 +7,21 @@ from typing import NamedTuple
 from sim.step_cost import Sharing
 
 
+class Load(NamedTuple):
+    """What one step runs; as in `sim.step_cost.StepCost.step`."""
+
+    num_decodes: int
+    num_context_tokens: int
+    prefills: tuple[tuple[int, int], ...]
+    sharing: Sharing
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_decodes + sum(new for new, _ in self.prefills)
+
+
 class Sample(NamedTuple):
-    """One measured step, or the median of several with the same calls.
+    """A window of consecutive steps with their time together, or the median of decode steps over the same calls.
 
     Parameters
     ----------
@@ -22,16 +35,13 @@ class Sample(NamedTuple):
     is_first : bool
         Whether the engine was idle before.
     seconds : float
+        Of all loads together.
     num_steps : int
-        Steps that the median is over.
+        Steps that the median is over; 1 for a window.
     noise : float, seconds
-        Standard error of the median; 0 for single steps.
-    num_decodes : int
-    num_context_tokens : int
-        Mean over the steps.
-    num_repeated_tokens, num_distinct_tokens : int
-        As in `sim.step_cost.Sharing`.
-    prefills : tuple of (num_new_tokens, num_computed_tokens)
+        Standard error of the median; 0 for windows.
+    loads : tuple of Load
+        One for each step of a window; for a median, one at the mean context of the steps.
     """
 
     point: str
@@ -42,16 +52,8 @@ class Sample(NamedTuple):
     seconds: float
     num_steps: int
     noise: float
-    num_decodes: int
-    num_context_tokens: int
-    num_repeated_tokens: int
-    num_distinct_tokens: int
-    prefills: tuple[tuple[int, int], ...]
+    loads: tuple[Load, ...]
 
     @property
-    def num_tokens(self) -> int:
-        return self.num_decodes + sum(new for new, _ in self.prefills)
-
-    @property
-    def sharing(self) -> Sharing:
-        return Sharing(self.num_repeated_tokens, self.num_distinct_tokens)
+    def has_prefills(self) -> bool:
+        return any(load.prefills for load in self.loads)

@@ -54,22 +54,30 @@ def test_a_point_whose_records_do_not_add_up_is_given_up(raw):
 
 def test_a_run_of_decode_steps_gives_one_sample_at_its_mean_context(steps):
     run = [step for step in steps if step.point == "decode context 64 staircase 0" and step.num_decodes == 16]
-    (sample,) = [
-        s for s in samples_of(steps) if s.point.startswith(run[0].point) and s.num_decodes == 16 and not s.prefills
-    ]
+    samples = [s for s in samples_of(steps) if s.point.startswith(run[0].point) and s.loads[0].num_decodes == 16]
+    (sample,) = [s for s in samples if not s.has_prefills]
     assert sample.num_steps == len(run) - 2
     contexts = [step.num_context_tokens for step in run[2:]]
-    assert min(contexts) < sample.num_context_tokens < max(contexts)
+    assert min(contexts) < sample.loads[0].num_context_tokens < max(contexts)
 
 
-def test_a_prefill_whose_end_was_noted_late_is_left_out(steps):
-    index = next(
-        i for i, step in enumerate(steps) if step.kind == "prefill" and step.prefills and not steps[i + 1].prefills
-    )
+def test_a_prefill_is_sampled_with_the_steps_around_it(steps, known):
+    cost = known.step_cost(async_scheduling=True)
+    windows = [sample for sample in samples_of(steps) if sample.kind == "prefill" and sample.has_prefills]
+    for window in windows:
+        assert not window.loads[-1].prefills
+        assert bool(window.loads[0].prefills) == window.is_first
+        if not window.is_first:
+            assert window.seconds == pytest.approx(sum(cost.step(*load) for load in window.loads), rel=1e-6)
+
+
+def test_an_end_that_was_noted_late_does_not_change_its_window(steps):
+    index = next(i for i, step in enumerate(steps) if step.kind == "prefill" and step.prefills and not step.is_first)
     late = list(steps)
-    late[index] = late[index]._replace(seconds=late[index].seconds + 0.005)
-    late[index + 1] = late[index + 1]._replace(seconds=late[index + 1].seconds - 0.005)
-    assert len(samples_of(late)) == len(samples_of(steps)) - 1
+    late[index - 1] = late[index - 1]._replace(seconds=late[index - 1].seconds + 0.005)
+    late[index] = late[index]._replace(seconds=late[index].seconds - 0.005)
+    again, before = ([s.seconds for s in samples_of(each) if s.has_prefills] for each in (late, steps))
+    assert again == pytest.approx(before, rel=1e-12)
 
 
 def test_a_raw_measurement_comes_back_from_its_files(raw, small_plan, tmp_path):

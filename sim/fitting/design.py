@@ -1,0 +1,120 @@
+"""The design matrix of a form: what each coefficient counts in each sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from sim.fitting.forms import IDLE_START, StepForm
+from sim.fitting.linear import rises
+from sim.fitting.samples import Load, Sample
+from sim.step_cost import Sharing, padded_counts
+
+
+class Design:
+    """Samples as linear functions of a form's coefficients, as far as they are linear.
+
+    Two maxima bend them: attention of a chunk is bound by arithmetic or by reading the cache, and a step that no graph
+    holds takes at least its launch. Which side a step is on follows from an earlier fit.
+
+    Parameters
+    ----------
+    form : StepForm
+    samples : sequence of Sample
+    """
+
+    def __init__(self, form: StepForm, samples: Sequence[Sample]) -> None:
+        loads = [(index, load, each.asynchronous) for index, each in enumerate(samples) for load in each.loads]
+        padded = padded_counts(form.capture_sizes, max(load.num_tokens for _, load, _ in loads) + 1)
+        self._form = form
+        self._num_samples = len(samples)
+        self._sample_of = np.array([index for index, _, _ in loads])
+        self._rows = np.array([_row(form, load, padded[load.num_tokens], is_async) for _, load, is_async in loads])
+        self._is_first = np.array([sample.is_first for sample in samples], dtype=float)
+        self._has_launch = np.array([_has_launch(form, load) for _, load, _ in loads])
+        chunks = [(row, *chunk) for row, (_, load, _) in enumerate(loads) for chunk in load.prefills]
+        self._chunk_of, new, computed = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
+        self._pairs = new * computed + new * (new + 1) / 2
+        self._read = computed + new
+
+    def matrix(self, values: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        """Matrix and constant part of the samples.
+
+        Parameters
+        ----------
+        values : mapping of str to float
+            Coefficients of an earlier fit; empty: all chunks bound by arithmetic, no step by its launch.
+
+        Returns
+        -------
+        matrix : (num_samples, num_coefficients) float
+        constant : (num_samples,) float, seconds
+        """
+        rows = self._with_attention(values)
+        constant = np.zeros(self._num_samples)
+        if values and self._has_launch.any():
+            seconds = rows @ np.array([values[name] for name in self._form.names])
+            is_launch = self._has_launch & (seconds < self._form.launch_seconds)
+            rows[is_launch] = 0.0
+            np.add.at(constant, self._sample_of[is_launch], self._form.launch_seconds)
+        matrix = np.zeros((self._num_samples, rows.shape[1]))
+        np.add.at(matrix, self._sample_of, rows)
+        matrix[:, self._form.names.index(IDLE_START)] = self._is_first
+        return matrix, constant
+
+    def _with_attention(self, values: Mapping[str, float]) -> np.ndarray:
+        """Rows of the steps with the columns of pairs and of context filled in."""
+        names = self._form.names
+        pair, reading = "seconds_per_attention_pair", f"decode_context[{len(self._form.decode_context) - 1}]"
+        is_compute = values.get(pair, 1.0) * self._pairs >= values.get(reading, 0.0) * self._read
+        rows = self._rows.copy()
+        np.add.at(rows[:, names.index(pair)], self._chunk_of[is_compute], self._pairs[is_compute])
+        np.add.at(rows[:, names.index(reading)], self._chunk_of[~is_compute], self._read[~is_compute])
+        return rows
+
+
+def _has_launch(form: StepForm, load: Load) -> bool:
+    return bool(form.launch_seconds and load.prefills and load.num_tokens > form.num_graph_tokens)
+
+
+def _row(form: StepForm, load: Load, num_padded: int, is_async: bool) -> list[float]:
+    """A step's row, in the order of `StepForm.names`, without the attention of its chunks."""
+    cheap = _num_cheap_tokens(form, load.sharing)
+    num_sharing = 1 + load.sharing.num_repeated_tokens / max(load.sharing.num_distinct_tokens, 1)
+    return [
+        1.0,
+        *rises(num_padded, form.dense),
+        *rises(load.num_decodes, form.decode_batch),
+        *_hats(load.num_decodes, form.decode_context, load.num_context_tokens - cheap),
+        *_hats(num_sharing, form.repeated_context, cheap),
+        0.0,
+        *((float(len(load.prefills)),) if form.per_prefill else ()),
+        *((float(bool(load.prefills)),) if form.per_mixed_step else ()),
+        0.0 if is_async else 1.0,
+        0.0 if is_async else float(load.num_decodes),
+        0.0,
+    ]
+
+
+def _num_cheap_tokens(form: StepForm, sharing: Sharing) -> float:
+    """Repeated reads that find their token in the GPU's cache."""
+    if not form.repeated_context:
+        return 0.0
+    cheap = float(sharing.num_repeated_tokens)
+    if 0 < form.num_resident_tokens < sharing.num_distinct_tokens:
+        cheap *= form.num_resident_tokens / sharing.num_distinct_tokens
+    return cheap
+
+
+def _hats(count: float, knots: Sequence[int], amount: float) -> list[float]:
+    """`amount` divided between the two knots around `count`, as a piecewise-linear curve weighs them."""
+    if not knots:
+        return []
+    weights = np.interp(count, knots, np.arange(len(knots)))
+    left = min(int(weights), max(len(knots) - 2, 0))
+    row = [0.0] * len(knots)
+    row[left] = amount * (1 - (weights - left))
+    if len(knots) > 1:
+        row[left + 1] = amount * (weights - left)
+    return row
