@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.artist import Artist
@@ -22,7 +23,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8
 DASHES: tuple[object, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 1, 1, 1, 1, 1)))
 
 #: Text stays text in SVG, and its ids do not change from run to run.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.spines.top": False,
@@ -41,6 +42,8 @@ MAX_LEGEND_COLUMNS = 8
 _CAPTION_SIZE = 7.5
 # Mean width of a character over the font size, for wrapping the caption to the figure.
 _CHARACTER_WIDTH = 0.6
+# Between handle and label and between columns, Matplotlib's defaults, in units of the font size.
+_LEGEND_GAPS = 0.8 + 2.0
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -67,8 +70,11 @@ def blend(base: str, other: str, share: float) -> tuple[float, float, float]:
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, handlelength: float) -> None:
-    """One legend for all panels, above them, at most eight entries a line."""
-    num_columns = min(len(handles), MAX_LEGEND_COLUMNS)
+    """One legend for all panels, above them: at most eight entries a line, and as many as the figure has room for."""
+    size = SETTINGS["font.size"]
+    widest = size * (max(map(len, labels), default=0) * _CHARACTER_WIDTH + handlelength + _LEGEND_GAPS)
+    room = max(1, int(figure.get_figwidth() * 72 / widest))
+    num_columns = min(len(handles), MAX_LEGEND_COLUMNS, room)
     figure.legend(handles, labels, loc="outside upper left", ncols=num_columns, handlelength=handlelength)
 
 
