@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 
 import pandas as pd
 
@@ -24,9 +25,10 @@ class Mine(Policy):
 Tiny = Callable[..., Swept]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    until = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], process: Popen[str]) -> None:
+    until = time.monotonic() + 120.0
     while not condition():
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.01)
 
@@ -52,7 +54,7 @@ def test_a_sweep_writes_tables_and_pictures(whole: Swept) -> None:
 def test_a_killed_sweep_goes_on_where_it_was(spec: Path, whole: Swept, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     process = start_in(tmp_path, spec, "--out", "out", "--jobs", 2)
-    wait_for(lambda: len(cell_files(folder)) >= 5)
+    wait_for(lambda: len(cell_files(folder)) >= 5, process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=20)  # ends only when its children, which hold the pipes, have ended, too
     before = cell_files(folder)
@@ -65,7 +67,7 @@ def test_a_killed_sweep_goes_on_where_it_was(spec: Path, whole: Swept, tmp_path:
 
 def test_an_interrupted_sweep_says_how_to_go_on(spec: Path, tmp_path: Path) -> None:
     process = start_in(tmp_path, spec, "--out", "out", "--jobs", 1)
-    wait_for(lambda: len(cell_files(tmp_path / "out")) >= 2)
+    wait_for(lambda: len(cell_files(tmp_path / "out")) >= 2, process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130

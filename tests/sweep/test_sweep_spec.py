@@ -10,9 +10,10 @@ from dovetail.sweeps.run_cell import run_cell
 from dovetail.sweeps.spec import cells_of, load_spec
 from dovetail.sweeps.workload import Prepared, deadlines_of, prepare
 from sim.profile import load_profile
+from tests.sweep.conftest import ROOT
 from traces.files import save_workload
 from traces.generators.mapreduce import map_reduce
-from traces.workload import Workload
+from traces.workload import Workload, num_calls
 
 BASE = "workloads: {w: map-reduce --maps 2 --apps 4}\npolicies: {fifo: --policy fifo}\n"
 
@@ -163,3 +164,27 @@ def test_policies_see_the_same_applications_arrivals_and_network(tmp_path: Path)
     fifo, app_fifo, _, other_seed, *_ = (run_cell(cell).result for cell in cells)
     assert str(fifo) == str(app_fifo)  # as text, where NaN is equal to NaN
     assert fifo["e2e_mean"] != other_seed["e2e_mean"]
+
+
+def test_the_specification_in_the_documentation_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "docs" / "sweeps.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    save_workload(map_reduce(2), tmp_path / "azure.jsonl.gz")
+    (tmp_path / "my_module.py").write_text(
+        "from policies.interface import Policy\n\n"
+        "class MyPolicy(Policy):\n    def __init__(self, weight: float) -> None: ...\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert len(load(tmp_path, text)) == 3 * 3 * 4 * (3 * 2 * 2) * 5  # workloads, loads, policies, axes, seeds
+
+
+def test_the_benchmark_has_800_cells_of_about_2000_calls() -> None:
+    spec = load_spec(ROOT / "bench" / "sweep.yaml")
+    cells = cells_of(spec, ROOT / "bench")
+    counts = {name: num_calls(prepared(Arrivals("load", 0.5), 0, source).workload) for name, source in sources(cells)}
+    assert len(cells) == 800
+    assert counts == {"map-reduce": 2000, "chat": 2000, "assistants": 2000, "mixed": 2000}
+
+
+def sources(cells: list[Cell]) -> list[tuple[str | float, Source]]:
+    """Each workload of a sweep by its name."""
+    return list({dict(cell.coordinates)["workload"]: cell.source for cell in cells}.items())
