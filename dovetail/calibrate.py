@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     help="Fit the points of this folder again; nothing is measured.",
 )
 @limit_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def calibrate(out: Path, **options: Any) -> None:
     """Measure the steps of a GPU with vLLM and fit a profile to them.
 
@@ -67,7 +69,7 @@ def calibrate(out: Path, **options: Any) -> None:
     Writes PROFILE.json and the folder PROFILE.points with the raw points, the plan, the engines' logs and a picture.
     Interrupted, it keeps the points that are whole; --from fits them.
     """
-    from dovetail.calibration_report import print_report, write_samples
+    from dovetail.calibration_report import print_report, report_rows, write_samples
 
     if out.suffix != ".json":
         raise ValueError(f"--out {out} must end in .json")
@@ -80,8 +82,12 @@ def calibrate(out: Path, **options: Any) -> None:
     write_samples(points, samples, profile)
     for warning in warnings:
         print(f"dovetail: warning: {warning}", file=sys.stderr)
-    print_report(profile, raw)
-    print(f"wrote {out} and {points}")
+    if options["as_json"]:
+        written = {"profile": str(out), "points": str(points)}
+        print(json.dumps({**written, **report_rows(profile, raw), "warnings": warnings}, indent=2))
+    else:
+        print_report(profile, raw)
+        print(f"wrote {out} and {points}")
 
 
 def _replace(path: Path, *, overwrite: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -30,6 +30,20 @@ def print_report(profile: Profile, raw: RawMeasurement) -> None:
         out.print(f"{skipped} points were left out for want of time")
     out.print(forms_table(profile))
     out.print(residuals_table(profile))
+
+
+def report_rows(profile: Profile, raw: RawMeasurement) -> dict[str, Any]:
+    """What `print_report` prints, for JSON; errors are shares."""
+    import msgspec
+
+    return {
+        "gpu": profile.measurement.gpu,
+        "gpu_seconds": raw.engine["seconds"],
+        "num_points": len(raw.points),
+        "num_skipped_points": raw.engine.get("num_skipped_points", 0),
+        "forms": msgspec.to_builtins(profile.forms),
+        "residuals": msgspec.to_builtins(profile.residuals),
+    }
 
 
 def forms_table(profile: Profile) -> Table:

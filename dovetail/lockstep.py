@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +20,8 @@ _PROGRESS = 100
 @click.option("--cases", "num_cases", type=click.IntRange(1), default=200, show_default=True, help="Random cases.")
 @click.option("--seed", type=click.IntRange(0), help="Of the first case, the next has the next; drawn when not given.")
 @click.option("--shrink-seconds", type=float, default=60.0, show_default=True, help="Longest search for a small case.")
-def lockstep(num_cases: int, seed: int | None, shrink_seconds: float) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
+def lockstep(num_cases: int, seed: int | None, shrink_seconds: float, as_json: bool) -> None:
     """Feed random workloads to the native scheduler and to vLLM's own and compare every step.
 
     Needs vLLM (docs/lockstep.md). At the first difference, prints the shrunk case and the first step that differs,
@@ -33,17 +36,32 @@ def lockstep(num_cases: int, seed: int | None, shrink_seconds: float) -> None:
 
     version = require_vllm()
     first = secrets.randbelow(10**9) if seed is None else seed
-    print(f"native scheduler against vllm {version}: {num_cases:,} cases, seeds {first} to {first + num_cases - 1}")
+    seeds = range(first, first + num_cases)
+    say = _silent if as_json else _say
+    say(f"native scheduler against vllm {version}: {num_cases:,} cases, seeds {first} to {seeds[-1]}")
     counts = Counts()
-    for number in range(num_cases):
-        difference = compare(draw_case(first + number), counts)
-        if difference is not None:
-            print(f"seed {first + number}: they differ; shrinking the case", flush=True)
-            print(describe(_shrunk(difference, shrink_seconds)))
-            sys.exit(1)
-        if (number + 1) % _PROGRESS == 0 and number + 1 < num_cases:
+    differing, found = None, None
+    for number, differing in enumerate(seeds, 1):
+        found = compare(draw_case(differing), counts)
+        if found is not None:
+            say(f"seed {differing}: they differ; shrinking the case")
+            break
+        if number % _PROGRESS == 0 and number < num_cases:
             print(_line(counts), file=sys.stderr, flush=True)
-    print(f"no difference: {_line(counts)}")
+    text = None if found is None else describe(_shrunk(found, shrink_seconds))
+    say(text or f"no difference: {_line(counts)}")
+    if as_json:
+        difference = None if text is None else {"seed": differing, "shrunk": text}
+        print(json.dumps({"vllm": version, "first_seed": first, **asdict(counts), "difference": difference}, indent=2))
+    sys.exit(0 if text is None else 1)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(text: str) -> None:
+    """Nothing: the same is in the JSON."""
 
 
 def _shrunk(difference: Difference, seconds: float) -> Difference:

@@ -38,7 +38,8 @@ def profile() -> None:
 @click.option(
     "--picture", type=click.Path(path_type=Path), help="Draw steps over batch, context and prefill: PNG, SVG."
 )
-def show(name: str, picture: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the profile and its standard errors as JSON.")
+def show(name: str, picture: Path | None, as_json: bool) -> None:
     """Show what PROFILE, a name or a file, was measured on and how well it fits."""
     from dovetail.calibration_report import forms_table, residuals_table
     from dovetail.output import console
@@ -46,6 +47,11 @@ def show(name: str, picture: Path | None) -> None:
     from sim.profile import load_profile
 
     shown = load_profile(name)
+    if picture is not None:
+        draw_profile(shown, picture)
+    if as_json:
+        print(json.dumps(_profile_json(shown), indent=2))
+        return
     out = console()
     for line in _facts(shown):
         out.print(line)
@@ -54,7 +60,6 @@ def show(name: str, picture: Path | None) -> None:
         out.print(forms_table(shown))
     out.print(residuals_table(shown))
     if picture is not None:
-        draw_profile(shown, picture)
         out.print(f"wrote {picture}")
 
 
@@ -63,7 +68,8 @@ def show(name: str, picture: Path | None) -> None:
 @click.option("--profile", "name", default="h100-llama-13b", show_default=True, help="A name or a file.")
 @click.option("--engines", "num_engines", type=click.IntRange(1), default=1, show_default=True)
 @limit_options
-def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def check(workload: Path, name: str, num_engines: int, as_json: bool, **options: Any) -> None:
     """Check whether the steps of WORKLOAD stay within what a profile was measured on.
 
     Simulates it first come, first served, and says which share of the time is spent in steps beyond each limit, and
@@ -71,6 +77,7 @@ def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
     """
     import sys
 
+    from analysis.comparison.compare import json_rows
     from dovetail.output import console
     from dovetail.profile_check import beyond_domain
     from dovetail.setting import engine_settings
@@ -82,9 +89,12 @@ def check(workload: Path, name: str, num_engines: int, **options: Any) -> None:
     checked = load_profile(name)
     cluster = SimulatedCluster(checked, num_engines, engine_settings(checked, options))
     frame = beyond_domain(checked.domain, simulate(load_workload(workload), Fifo(), cluster))
-    table = _frame_table(frame)
-    table.title = f"{workload.name} within {checked.name}"
-    console().print(table)
+    if as_json:
+        print(json.dumps({"profile": checked.name, "limits": json_rows(frame)}, indent=2))
+    else:
+        table = _frame_table(frame)
+        table.title = f"{workload.name} within {checked.name}"
+        console().print(table)
     sys.exit(1 if (frame["beyond (%)"] > 0).any() else 0)
 
 
@@ -113,6 +123,17 @@ def scale(name: str, measured: str, target: str, out: Path) -> None:
     with whole_file(out, overwrite=None) as file:
         file.write_bytes(msgspec.json.format(msgspec.json.encode(predicted), indent=1) + b"\n")
     print(f"wrote {out}: {predicted.measurement.method}")
+
+
+def _profile_json(shown: Profile) -> dict[str, Any]:
+    """The profile's file, and standard errors of its coefficients as shares of them, where these are known."""
+    import msgspec
+
+    from sim.uncertainty import coefficients, standard_errors
+
+    values, errors = coefficients(shown.terms), standard_errors(shown)
+    relative = {name: errors[name] / value for name, value in values.items() if value and name in errors}
+    return {**msgspec.to_builtins(shown), "relative_standard_errors": relative}
 
 
 def _facts(shown: Profile) -> list[str]:

@@ -47,6 +47,25 @@ def test_points_are_fitted_again_without_measuring(calibrated):
     assert "predicted" in printed
 
 
+def test_a_fit_is_printed_as_json_too(points, tmp_path):
+    data = json.loads(dovetail("calibrate", "--from", points, "--out", tmp_path / "card.json", "--json").stdout)
+    assert data["num_points"] > 10
+    assert sum(form["chosen"] for form in data["forms"]) == 1
+    assert {row["fitted"] for row in data["residuals"]} == {True, False}
+
+
+def test_a_profile_is_shown_as_json_too(calibrated):
+    data = json.loads(dovetail("profile", "show", calibrated[0], "--json").stdout)
+    assert data["residuals"] == json.loads(calibrated[0].read_text())["residuals"]
+    assert all(0 < share < 1 for share in data["relative_standard_errors"].values())
+
+
+def test_what_leaves_the_domain_is_printed_as_json_too(tmp_path):
+    result = dovetail("profile", "check", workload(tmp_path, 4, 3500), "--profile", "a100-llama-7b", "--json")
+    limits = {row["what"]: row for row in json.loads(result.stdout)["limits"]}
+    assert limits["tokens of a call"]["largest"] == 3520
+
+
 def test_a_fit_leaves_its_samples_and_their_picture_beside_the_points(calibrated, points):
     assert (points / "samples.csv.gz").stat().st_size > 1000
     assert (points / "residuals.png").read_bytes().startswith(b"\x89PNG")
