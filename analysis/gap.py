@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.prediction import Level, Prediction, Term, waits
@@ -51,9 +52,7 @@ def explain_gap(prediction: Prediction, naive: NaiveEstimate, observed: float | 
     ValueError
         When the closed form does not apply to the workload.
     """
-    if prediction.seconds is None:
-        raise ValueError(f"workload {prediction.workload!r} has no closed form: {prediction.not_applicable}")
-    widest = max(prediction.levels, key=lambda level: sum(each.count * each.num_calls for each in level.rounds))
+    seconds, widest = _seconds(prediction), _widest(prediction)
     terms = [
         Term("naive estimate", _product(naive.num_rounds, naive.num_steps, naive.step_time), naive.seconds),
         *_of_widest(widest, naive),
@@ -65,9 +64,51 @@ def explain_gap(prediction: Prediction, naive: NaiveEstimate, observed: float | 
         *waits(prediction.levels),
     ]
     if observed is not None:
-        formula = f"{observed:.3f} s - closed form {prediction.seconds:.3f} s"
-        terms.append(Term("not in the closed form", formula, observed - prediction.seconds))
+        formula = f"{observed:.3f} s - closed form {seconds:.3f} s"
+        terms.append(Term("not in the closed form", formula, observed - seconds))
     return [term for term in terms if term.seconds]
+
+
+def explain_runs(prediction: Prediction, naive: NaiveEstimate, observed: Sequence[tuple[str, float]]) -> list[Term]:
+    """From a naive estimate over the closed form to runs, one behind the other.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    naive : NaiveEstimate
+    observed : sequence of (str, float)
+        What ran, such as "simulation", and its makespan in seconds; the simulation before the measurement.
+
+    Returns
+    -------
+    list of Term
+        Those of `explain_gap`, then what each run has over the one before, the first over the closed form. They add up
+        to the last run.
+    """
+    terms = explain_gap(prediction, naive)
+    before = ("closed form", _seconds(prediction))
+    for label, seconds in observed:
+        formula = f"{seconds:.3f} s - {before[0]} {before[1]:.3f} s"
+        terms.append(Term(f"{label} over {before[0]}", formula, seconds - before[1]))
+        before = (label, seconds)
+    return terms
+
+
+def envelope(prediction: Prediction, step_time: float) -> NaiveEstimate:
+    """The estimate of somebody who knows rounds and output tokens of the widest level, and one step time, seconds."""
+    rounds = _widest(prediction).rounds
+    return NaiveEstimate(sum(each.count for each in rounds), rounds[0].num_decode_steps + 1, step_time)
+
+
+def _seconds(prediction: Prediction) -> float:
+    if prediction.seconds is None:
+        raise ValueError(f"workload {prediction.workload!r} has no closed form: {prediction.not_applicable}")
+    return prediction.seconds
+
+
+def _widest(prediction: Prediction) -> Level:
+    """The level with the most calls on the busiest engine."""
+    return max(prediction.levels, key=lambda level: sum(each.count * each.num_calls for each in level.rounds))
 
 
 def _of_widest(level: Level, naive: NaiveEstimate) -> list[Term]:
@@ -90,7 +131,7 @@ def _of_widest(level: Level, naive: NaiveEstimate) -> list[Term]:
             sum(each.count * each.growth for each in level.rounds),
         ),
         Term("first fill", f"prefill of {first.num_calls} prompts an engine", first.prefill),
-        Term("prefill of the later rounds", f"{num_rounds - 1} rounds", later_prefill),
+        Term("prefill of the later rounds", f"{num_rounds - 1} round{'' if num_rounds == 2 else 's'}", later_prefill),
     ]
 
 
