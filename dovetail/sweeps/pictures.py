@@ -74,7 +74,10 @@ def _sensitivity(axis: str, means: pd.DataFrame, caption: str) -> Figure:
 
 def _map(spec: Spec, runs: pd.DataFrame, differences: pd.DataFrame, titles: dict[str, str]) -> Figure:
     first = {name: values[0] for name, values in spec.axes.items()}
-    note = f"Difference to {spec.reference}, paired by seed. *: significant among all comparisons of the sweep (false discovery rate 5%)."
+    note = (
+        f"Difference to {spec.reference}, paired by seed. *: significant among all comparisons of the sweep (false "
+        "discovery rate 5%)."
+    )
     labels = {workload: title.replace(", ", "\n") for workload, title in titles.items()}
     own = differences[differences["figure"] == FIGURE]
     return difference_map(own, labels, caption=f"{_caption(spec, runs, first)} {note}")
