@@ -38,13 +38,14 @@ def ranking_tables(ranking: Ranking, merit: str) -> list[Table]:
             "tau": found["tau"],
             "signs": _fractions(found, "num_agreeing", "num_pairs"),
             "resolved": _fractions(found, "num_resolved_agreeing", "num_resolved"),
+            "regret": found["regret"],
             "chosen": found["chosen"],
             "best": found["best"],
-            "regret": found["regret"],
         }
     )
     units = {"tau": RATIO, "regret": Unit("%", 1e2, 2)}
-    return [*shown, table(verdict, units, title=f"Ranking of policies by {MERIT_LABELS[merit]}", caption=_NOTE)]
+    title = f"Ranking of policies by {MERIT_LABELS[merit]}"
+    return [*shown, _wrapping(table(verdict, units, title=title, caption=_NOTE), "chosen", "best")]
 
 
 def _of_scenario(ranking: Ranking, scenario: str, title: str) -> list[Table]:
@@ -54,7 +55,16 @@ def _of_scenario(ranking: Ranking, scenario: str, title: str) -> list[Table]:
     pairs = ranking.pairs[ranking.pairs["scenario"] == scenario].drop(columns="scenario")
     pairs = pairs.assign(**{name: pairs[name].map({True: "yes", False: "no"}) for name in ("resolved", "agree")})
     signs = dict.fromkeys(("simulated", "measured", "low", "high"), _SIGNED)
-    return [table(policies, units, title=title), table(pairs, signs, title="second against first")]
+    named = _wrapping(table(policies, units, title=title), "policy")
+    return [named, _wrapping(table(pairs, signs, title="second against first"), "first", "second")]
+
+
+def _wrapping(shown: Table, *names: str) -> Table:
+    """The table with names of policies, which hold parameters, on as many lines as the others' figures leave them."""
+    for column in shown.columns:
+        if str(column.header) in names:
+            column.no_wrap, column.overflow, column.min_width = False, "fold", None
+    return shown
 
 
 def _fractions(frame: pd.DataFrame, part: str, whole: str) -> list[str]:

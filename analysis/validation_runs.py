@@ -46,7 +46,7 @@ def validation_table(
     merit : str
         A key of `MERIT_LABELS`.
     pool_workloads : bool
-        Workloads of one name are draws of one scenario, each a repeat of its own.
+        Workloads of one name and as many applications are draws of one scenario, each a repeat of its own.
 
     Returns
     -------
@@ -57,14 +57,14 @@ def validation_table(
     Raises
     ------
     ValueError
-        When nothing pairs up, a run is incomplete, or two simulations are of one experiment.
+        When nothing pairs up, a run is incomplete, or two simulations of one experiment differ.
     """
     of_simulation: dict[tuple[str, str, str], tuple[Path, float]] = {}
     for directory in simulated:
         key, value = _experiment(directory, merit, pool_workloads)
-        if key in of_simulation:
-            raise ValueError(f"{directory} and {of_simulation[key][0]} simulate the same experiment")
-        of_simulation[key] = (directory, value)
+        first, known = of_simulation.setdefault(key, (directory, value))
+        if value != known:
+            raise ValueError(f"{directory} and {first} simulate the same experiment, and differ")
     rows, paired, unpaired = [], set(), []
     for directory in measured:
         key, value = _experiment(directory, merit, pool_workloads)
@@ -98,14 +98,20 @@ def _experiment(directory: Path, merit: str, pool_workloads: bool) -> tuple[tupl
         raise ValueError(f"{directory}: this run is incomplete, and a policy cannot be judged by it")
     calls = pq.read_table(directory / "calls.parquet").to_pandas()
     workload = f" [{manifest['workload']['hash'][:6]}]"
-    scenario, seed = _scenario(manifest, "" if pool_workloads else workload), _seed(manifest)
+    size = f", n = {manifest['workload']['num_applications']:,}"
+    scenario, seed = _scenario(manifest, size if pool_workloads else workload), _seed(manifest)
     seed += workload if pool_workloads else ""
     return (scenario, _policy(manifest), seed), figure_of_merit(calls, merit)
 
 
-def _scenario(manifest: Mapping[str, Any], draw: str) -> str:
-    """Workload, engines and client: what all policies of a comparison have in common."""
-    parts = [f"{manifest['workload']['name']}{draw}", f"{manifest['num_engines']} engines"]
+def _scenario(manifest: Mapping[str, Any], which: str) -> str:
+    """Workload, engines and client: what all policies of a comparison have in common.
+
+    `which` of the workloads of that name: a hash, or a number of applications.
+    """
+    num_engines = manifest["num_engines"]
+    engines = f"{num_engines} engine{'' if num_engines == 1 else 's'}"
+    parts = [f"{manifest['workload']['name']}{which}", engines]
     if manifest["network_latency"] not in ("0", "0.0"):
         parts.append(f"network {manifest['network_latency']} s")
     if manifest["orchestration"] != "client":
@@ -123,11 +129,11 @@ def _policy(manifest: Mapping[str, Any]) -> str:
 
 
 def _without_seeds(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters of a policy but for seeds, which tell repeats apart and not policies."""
+    """Parameters of a policy that were given, but for seeds, which tell repeats apart and not policies."""
     return {
         name: _without_seeds(value) if isinstance(value, Mapping) else value
         for name, value in parameters.items()
-        if name != "seed"
+        if name != "seed" and value is not None
     }
 
 

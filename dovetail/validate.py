@@ -46,7 +46,7 @@ _GATEWAY = {"order": "gateway", "view_staleness": 0.0}
     show_default=True,
     help="By whose mean policies are ranked; lower is better.",
 )
-@click.option("--pool-workloads", is_flag=True, help="Workloads of one name are draws of one scenario.")
+@click.option("--pool-workloads", is_flag=True, help="Workloads of one name and size are draws of one scenario.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too, with an SVG beside it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def validate(paths: tuple[Path, ...], policies: str | None, out: Path | None, **options: Any) -> None:

@@ -78,7 +78,7 @@ def _panel(ax: Axes, policies: pd.DataFrame, measured_label: str) -> None:
         markerfacecolor="none",
         label=measured_label,
     )
-    ax.set_yticks(places, [str(name) for name in policies["policy"]])
+    ax.set_yticks(places, [str(name).replace(" (", "\n(").replace("), ", ")\n") for name in policies["policy"]])
     ax.set_ylim(len(policies) - 0.5, -0.5)
     highest = max(policies["simulated"].max(), (policies["measured"] + policies["margin"].fillna(0.0)).max())
     ax.set_xlim(0.0, 1.04 * highest)  # room for the outermost marker
@@ -86,7 +86,7 @@ def _panel(ax: Axes, policies: pd.DataFrame, measured_label: str) -> None:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    return (
-        f"tau {row['tau']:.2f}; signs {row['num_agreeing']}/{row['num_pairs']}; "
-        f"regret {100 * row['regret']:.1f}% (chosen {row['chosen']})"
-    )
+    tau = "undefined" if np.isnan(row["tau"]) else f"{row['tau']:.2f}"
+    chosen = row["chosen"].split(" (")[0]  # its parameters stand on the axis
+    signs = f"signs {row['num_agreeing']}/{row['num_pairs']}"
+    return f"tau {tau}; {signs}; regret {100 * row['regret']:.1f}% (chosen {chosen})"

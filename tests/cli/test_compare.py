@@ -147,6 +147,22 @@ def test_validate_draws_and_names_runs_without_a_counterpart(dovetail: Dovetail)
     assert Path("v.png").exists()
 
 
+def test_a_line_of_a_suite_that_repeats_another_is_no_second_simulation(dovetail: Dovetail) -> None:
+    Path("s.yaml").write_text("defaults: --window 2\na: good.json\nagain: good.json\nb: good.json --policy random\n")
+    assert dovetail("suite", "s.yaml", "--simulate", "--out", "runs").status == 0
+    data = json.loads(dovetail("validate", "runs", "runs", "--json").out)
+    assert {row["policy"]: row["num"] for row in data["policies"]} == {"fifo": 2, "random": 1}
+
+
+def test_verdicts_show_every_column_however_long_the_names_are(dovetail: Dovetail) -> None:
+    for bounds in ("map=8,reduce=2", "map=4,reduce=2"):
+        words = f"simulate good.json --policy stage-priority --policy-arg bounds={bounds} --out runs/{bounds}"
+        assert dovetail(*words.split()).status == 0
+    shown = dovetail("validate", "runs", "runs").out
+    assert all(title in shown for title in ("tau", "regret (%)", "chosen", "best"))
+    assert "…" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
