@@ -1,7 +1,11 @@
 """The native scheduler takes vLLM's decisions, step by step, on cases that are new in every run."""
 
+import json
 import secrets
 
+from click.testing import CliRunner
+
+from dovetail.lockstep import lockstep
 from sim.lockstep.compare import Counts, compare
 from sim.lockstep.draw import draw_case
 from sim.lockstep.report import describe
@@ -18,6 +22,13 @@ def test_two_hundred_fresh_cases_show_no_difference() -> None:
             raise AssertionError(describe(compare(small) or difference))
     assert counts.steps > 10_000
     assert min(counts.preemptions, counts.cached_calls, counts.skipped_steps) > 100
+
+
+def test_the_command_prints_json_too() -> None:
+    result = CliRunner().invoke(lockstep, ["--cases", "2", "--seed", "1", "--json"])
+    data = json.loads(result.stdout)
+    assert (result.exit_code, data["cases"], data["difference"]) == (0, 2, None)
+    assert data["steps"] > 0
 
 
 def test_a_seed_always_draws_the_same_case() -> None:
