@@ -4,11 +4,15 @@ With asynchronous scheduling two steps are in flight, and the engine core notes 
 launched the one after the next. Launching a step that no CUDA graph holds takes it longer than a decode step lasts, so
 the step ahead of such a prefill looks long and the prefill short by as much. Their sum is right: a window is a run of
 consecutive steps with prefills, the step before it and the step after it, and its sample is the time of all of them.
+Where the launch outlasts the step ahead and most of the prefill itself, the device waits for the host, and the window
+says how fast the host is: such windows are told from the others.
+
+With synchronous scheduling nothing overlaps, and a step is a window of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -18,6 +22,10 @@ from sim.fitting.samples import Load, Sample
 
 #: Steps after a change of the batch that still feel it: with asynchronous scheduling two are in flight.
 _NUM_TRANSIENT = 2
+
+#: A step with prefills that ends this share of a decode step of the same calls after the step ahead was being launched
+#: until just before its end.
+_LAUNCH_BOUND = 0.5
 
 
 def samples_of(steps: Sequence[Step]) -> list[Sample]:
@@ -34,9 +42,13 @@ def samples_of(steps: Sequence[Step]) -> list[Sample]:
 
 def _point_samples(steps: list[Step]) -> Iterator[Sample]:
     begin = 0
+    typical = {
+        num_decodes: float(np.median([step.seconds for step in each]))
+        for num_decodes, each in groupby(sorted(steps, key=_num_decodes), key=_num_decodes)
+    }
     for first, end in _windows(steps):
         yield from _decode_samples(steps[begin:first])
-        yield _window_sample(steps[first:end])
+        yield _window_sample(steps[first:end], typical)
         begin = end
     yield from _decode_samples(steps[begin:])
 
@@ -48,8 +60,9 @@ def _windows(steps: Sequence[Step]) -> list[tuple[int, int]]:
         if not step.prefills:
             continue
         # The engine was idle before its first step, and is again once no call decodes.
-        first = index if step.is_first or index == 0 else index - 1
-        end = index + 1 if index + 1 == len(steps) or steps[index + 1].is_first else index + 2
+        reach = 1 if step.asynchronous else 0
+        first = index if step.is_first or index == 0 else index - reach
+        end = index + 1 if index + 1 == len(steps) or steps[index + 1].is_first else index + 1 + reach
         if windows and first < windows[-1][1]:
             first, _ = windows.pop()
         windows.append((first, end))
@@ -72,9 +85,15 @@ def _decode_sample(steady: list[Step]) -> Sample:
     return _sample(steady[0], median, (load,), len(steady), float(noise))
 
 
-def _window_sample(steps: Sequence[Step]) -> Sample:
+def _num_decodes(step: Step) -> int:
+    return step.num_decodes
+
+
+def _window_sample(steps: Sequence[Step], typical: Mapping[int, float]) -> Sample:
     loads = tuple(Load(step.num_decodes, step.num_context_tokens, step.prefills, step.sharing) for step in steps)
-    return _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
+    sample = _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
+    is_bound = any(step.prefills and step.seconds < _LAUNCH_BOUND * typical[step.num_decodes] for step in steps)
+    return sample._replace(is_launch_bound=is_bound)
 
 
 def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int, noise: float) -> Sample:
@@ -87,5 +106,6 @@ def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int,
         seconds=seconds,
         num_steps=num_steps,
         noise=noise,
+        is_launch_bound=False,
         loads=loads,
     )

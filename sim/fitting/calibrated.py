@@ -24,6 +24,8 @@ from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
 MIN_GAIN = 0.03
 
 _ALTERNATIVES = ("num_resident_tokens", "launch_seconds")
+_ALL = "all held-out samples, asynchronous scheduling"
+_SYNCHRONOUS = ("synchronous_seconds_per_step", "synchronous_seconds_per_decode")
 _NUM_FOLDS = 5
 _NUM_BRANCH_ROUNDS = 3
 _LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
@@ -62,7 +64,7 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
         Of the engine's CUDA graphs; padding to them is one of the refinements.
     """
     usable = [sample for sample in samples if is_usable(sample)]
-    fitted = [sample for sample in usable if not sample.held_out]
+    fitted = [sample for sample in usable if not sample.held_out and not sample.is_launch_bound]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     form, record = choose_form([sample for sample in fitted if sample.asynchronous] or fitted, capture_sizes)
     values = coefficients_of(form, fitted)
@@ -125,16 +127,32 @@ def cross_validated(form: StepForm, samples: Sequence[Sample]) -> np.ndarray:
 def coefficients_of(form: StepForm, samples: Sequence[Sample]) -> dict[str, float]:
     """Coefficients with the smallest Huber loss of relative errors, none negative.
 
+    What synchronous scheduling adds is fitted to what its samples take beyond the terms of the asynchronous ones, whose
+    launches are hidden: the device's time shows in those alone.
+    """
+    overlapped = [sample for sample in samples if sample.asynchronous]
+    values = _solved(form, overlapped or samples, {}, form.names)
+    others = [sample for sample in samples if not sample.asynchronous]
+    return _solved(form, others, values, _SYNCHRONOUS) if overlapped and others else values
+
+
+def _solved(
+    form: StepForm, samples: Sequence[Sample], values: dict[str, float], free: Sequence[str]
+) -> dict[str, float]:
+    """`values` with the coefficients `free` fitted to `samples`.
+
     Which side of its maxima a step is on depends on the coefficients, so it is settled in a few rounds.
     """
-    values: dict[str, float] = {}
+    design = Design(form, samples)
     weights = np.array([min(sample.num_steps, _MOST_STEPS) for sample in samples]) ** 0.25
     seconds = np.array([sample.seconds for sample in samples])
-    design = Design(form, samples)
+    is_free = np.array([name in free for name in form.names])
     for _ in range(_NUM_BRANCH_ROUNDS):
         matrix, constant = design.matrix(values)
-        solution = huber_lstsq(matrix * weights[:, None], (seconds - constant) * weights, seconds)
-        values = dict(zip(form.names, solution.tolist(), strict=True))
+        kept = matrix[:, ~is_free] @ np.array([values[name] for name in form.names if name not in free])
+        rest = (seconds - constant - kept) * weights
+        solution = huber_lstsq(matrix[:, is_free] * weights[:, None], rest, seconds)
+        values = values | dict(zip([name for name in form.names if name in free], solution.tolist(), strict=True))
     return values
 
 
@@ -158,7 +176,9 @@ def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
     groups: dict[tuple[bool, str], list[Sample]] = {}
     for sample in samples:
         if not sample.is_first:
-            groups.setdefault((sample.held_out, _label(sample)), []).append(sample)
+            groups.setdefault((sample.held_out or sample.is_launch_bound, _label(sample)), []).append(sample)
+            if sample.held_out and sample.asynchronous:
+                groups.setdefault((True, _ALL), []).append(sample)
     return [
         residual(label, predicted(terms, group, 0.0), [sample.seconds for sample in group], fitted=not held_out)
         for (held_out, label), group in sorted(groups.items())
@@ -186,6 +206,7 @@ def _label(sample: Sample) -> str:
     kinds = {"decode": "decode staircases", "prefill": "prefills beside decoding calls"}
     kinds |= {"sharing": "calls that share prefixes", "idle": "single calls", "client": "bursts of calls"}
     steps = "windows with prefills" if sample.has_prefills else "decode steps"
+    steps += " bound by their launch" if sample.is_launch_bound else ""
     return f"{kinds[sample.kind]}, {steps}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
 
 

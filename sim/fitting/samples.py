@@ -40,6 +40,8 @@ class Sample(NamedTuple):
         Steps that the median is over; 1 for a window.
     noise : float, seconds
         Standard error of the median; 0 for windows.
+    is_launch_bound : bool
+        Whether the device waited for the host to launch a step of the window.
     loads : tuple of Load
         One for each step of a window; for a median, one at the mean context of the steps.
     """
@@ -52,6 +54,7 @@ class Sample(NamedTuple):
     seconds: float
     num_steps: int
     noise: float
+    is_launch_bound: bool
     loads: tuple[Load, ...]
 
     @property

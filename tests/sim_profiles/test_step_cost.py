@@ -114,3 +114,21 @@ def test_looking_up_a_step_is_fast_enough_for_the_simulator():
     prefill = min(timeit.repeat(lambda: cost.step(17, 30_000, chunk), number=2000, repeat=5)) / 2000
     assert decode < 5 * 0.4e-6
     assert prefill < 5 * 1.5e-6
+
+
+def test_a_step_with_prefills_costs_its_fixed_part_once_and_a_decode_step_none():
+    plain, mixed = (
+        ProfiledStepCost(StepTerms(dense=Curve((1, 100), (0.01, 0.02)), seconds_per_mixed_step=fixed))
+        for fixed in (0.0, 0.001)
+    )
+    chunks = [(10, 0), (10, 0)]
+    assert mixed.step(4, 400, chunks) == pytest.approx(plain.step(4, 400, chunks) + 0.001)
+    assert mixed.step(4, 400, ()) == plain.step(4, 400, ())
+
+
+def test_only_steps_with_prefills_beyond_the_largest_graph_take_at_least_their_launch():
+    cost = ProfiledStepCost(StepTerms(dense=Curve((1, 100), (0.01, 0.02)), num_graph_tokens=50, launch_seconds=0.03))
+    assert cost.step(4, 400, [(47, 0)]) == 0.03
+    assert cost.step(4, 400, [(46, 0)]) < 0.02
+    assert cost.step(60, 400, ()) < 0.02
+    assert cost.step(0, 0, [(1000, 0)]) > 0.03
