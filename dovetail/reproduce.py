@@ -77,7 +77,9 @@ def h200(csv: Path | None, as_json: bool, summary: bool) -> None:
 
 
 @reproduce.command()
-@click.option("--metric", "merit", type=click.Choice(["jct", "e2e", "ttft", "makespan"]), default="jct")
+@click.option(
+    "--metric", "merit", type=click.Choice(["jct", "e2e", "ttft", "makespan"]), default="jct", help="Rank by its mean."
+)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too, with an SVG beside it.")
 @_row_options
 def policies(csv: Path | None, as_json: bool, merit: str, plot: Path | None) -> None:
