@@ -46,8 +46,6 @@ class $class_name(Policy):
 _TEST = Template('''"""What $class_name decides, and that it keeps what every policy must."""
 
 import pytest
-from $module import $class_name
-
 from policies.coordinator import Coordinator
 from policies.engines import EngineState
 from policies.gateway import Gateway
@@ -56,6 +54,8 @@ from sim.run import SimulatedCluster, settings_of, simulate
 from traces.arrivals import all_at_once
 from traces.generators.mapreduce import map_reduce
 from traces.workload import Application, Call, Workload, text
+
+from $module import $class_name
 
 
 def sent(policy, prompts, num_engines=1):

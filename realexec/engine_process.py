@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
@@ -36,6 +37,19 @@ _DEVICES = "CUDA_VISIBLE_DEVICES"
 #: What vLLM puts before a line of its log, and what an uncaught exception ends with.
 _PREFIX = re.compile(r"^(\([^)]*\) )?((ERROR|CRITICAL) [-\d]+ [:\d]+ \[[^]]*\] )?")
 _EXCEPTION = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception)): (.+)")
+
+
+#: Bytes that vLLM adds to the folder of a socket: a slash and a UUID. The path as a whole may have 107 on Linux.
+_LONGEST_SOCKET_FOLDER = 107 - 37
+
+
+def socket_folder() -> dict[str, str]:
+    """What to add to the environment so that the paths of vLLM's sockets are not too long for the system.
+
+    vLLM puts them in the temporary folder, which batch systems like to nest deeply.
+    """
+    is_short = len(os.fsencode(tempfile.gettempdir())) <= _LONGEST_SOCKET_FOLDER
+    return {} if is_short or "VLLM_RPC_BASE_PATH" in os.environ else {"VLLM_RPC_BASE_PATH": "/tmp"}
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from realexec.engine_process import child_environment, new_child, not_cut_short, output_into, root_cause, stop_processes
+from realexec.engine_process import (
+    child_environment,
+    new_child,
+    not_cut_short,
+    output_into,
+    root_cause,
+    socket_folder,
+    stop_processes,
+)
 from realexec.interface import (
     CallFailure,
     Completion,
@@ -138,7 +146,7 @@ class VllmEngine:
     async def _start(self) -> EngineInfo:
         options = self._options
         virtual = {ENVIRONMENT_VARIABLE: options.profile} if options.device == "virtual" else {}
-        async with child_environment(virtual, self._gpu_ids):
+        async with child_environment(virtual | socket_folder(), self._gpu_ids):
             vllm = await asyncio.to_thread(_import_vllm)
             config = await asyncio.to_thread(vllm.build_config, self.engine_id, options, self._folder)
             loop = asyncio.get_running_loop()

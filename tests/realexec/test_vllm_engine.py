@@ -23,11 +23,12 @@ def _vllm():
 
 
 def engine_processes():
-    """Children of this process that have not ended."""
+    """Children of this process that have not ended, without Python's own tracker of shared resources."""
     import psutil
 
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    running = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in running if "multiprocessing.resource_tracker" not in " ".join(child.cmdline())]
 
 
 @asynccontextmanager
