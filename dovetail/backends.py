@@ -112,10 +112,11 @@ def check_modelled_fit(options: dict[str, Any], workload: Workload, *, source: s
     Raises
     ------
     ValueError
-        When a limit is out of range, or a call can never fit.
+        When the profile is of no vLLM engine, a limit is out of range, or a call can never fit.
     """
     if options["endpoints"] or options["device"] != "virtual":
         return
+    _of_profile(options["profile"], options["model"])
     from sim.profile import load_profile
     from traces.fit import check_fit
 
