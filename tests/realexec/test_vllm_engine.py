@@ -22,13 +22,20 @@ def _vllm():
         pytest.skip(str(error))
 
 
-def engine_processes():
+def running_children():
     """Children of this process that have not ended, without Python's own tracker of shared resources."""
     import psutil
 
     children = psutil.Process().children(recursive=True)
     running = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
     return [child for child in running if "multiprocessing.resource_tracker" not in " ".join(child.cmdline())]
+
+
+@pytest.fixture
+def engine_processes():
+    """Callable: what runs that did not when the test began; servers of other tests may be up."""
+    others = {child.pid for child in running_children()}
+    return lambda: [child for child in running_children() if child.pid not in others]
 
 
 @asynccontextmanager
@@ -85,7 +92,7 @@ def test_a_prompt_seen_before_comes_from_the_prefix_cache(tmp_path):
     assert [facts[name].num_cached_tokens for name in ("same", "again")] == [0, 48]
 
 
-def test_two_engines_run_side_by_side_and_leave_no_process(tmp_path):
+def test_two_engines_run_side_by_side_and_leave_no_process(tmp_path, engine_processes):
     async def run():
         engines = [VllmEngine(index, TINY, tmp_path / str(index)) for index in range(2)]
         async with started(*engines):
@@ -97,7 +104,7 @@ def test_two_engines_run_side_by_side_and_leave_no_process(tmp_path):
     assert engine_processes() == []
 
 
-def test_a_killed_process_fails_its_calls_and_keeps_its_records(tmp_path):
+def test_a_killed_process_fails_its_calls_and_keeps_its_records(tmp_path, engine_processes):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
             long = asyncio.create_task(engine.generate(request("long", num_output=4000), lambda: None))
@@ -115,7 +122,7 @@ def test_a_killed_process_fails_its_calls_and_keeps_its_records(tmp_path):
     assert "long" in records.requests
 
 
-def test_an_idle_engine_that_dies_is_known_to_be_lost_before_it_gets_a_call(tmp_path):
+def test_an_idle_engine_that_dies_is_known_to_be_lost_before_it_gets_a_call(tmp_path, engine_processes):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
             assert engine.failure is None
@@ -152,7 +159,7 @@ def test_a_call_that_is_too_long_is_refused_alone(tmp_path):
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.4])
-def test_a_start_that_is_cancelled_leaves_no_process(delay, tmp_path):
+def test_a_start_that_is_cancelled_leaves_no_process(delay, tmp_path, engine_processes):
     async def run():
         engine = VllmEngine(0, TINY, tmp_path)
         start = asyncio.create_task(engine.start())
@@ -166,7 +173,7 @@ def test_a_start_that_is_cancelled_leaves_no_process(delay, tmp_path):
     assert engine_processes() == []
 
 
-def test_a_stopped_engine_may_be_stopped_again_and_fails_its_calls(tmp_path):
+def test_a_stopped_engine_may_be_stopped_again_and_fails_its_calls(tmp_path, engine_processes):
     async def run():
         engine = VllmEngine(0, TINY, tmp_path)
         await engine.stop()
@@ -191,7 +198,7 @@ def test_a_stopped_engine_may_be_stopped_again_and_fails_its_calls(tmp_path):
         (VllmOptions(device="gpu", model="tiny"), "device='gpu', but vLLM in this process was first used on 'virtual'"),
     ],
 )
-def test_an_engine_that_does_not_start_names_the_cause_in_one_line(options, cause, tmp_path):
+def test_an_engine_that_does_not_start_names_the_cause_in_one_line(options, cause, tmp_path, engine_processes):
     async def run():
         async with started(VllmEngine(3, options, tmp_path)):
             pass

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -27,6 +28,12 @@ def _vllm():
         require_vllm()
     except ValueError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    """An engine's process that is started afresh, not forked, imports the policies of this file."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
 class ShortestPrompt(Policy):
