@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from policies.interface import Policy
 from realexec.call_metadata import to_extra_args
 from realexec.interface import EngineRequest
 from realexec.vllm_engine import VllmEngine, VllmOptions
-from sim.profile import load_profile
+from sim.profile import Overheads, load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from sim.vllm_version import require_vllm
 from traces.records import STEP_COLUMNS
@@ -88,6 +89,21 @@ async def measure(engine, lengths):
     return engine.records()
 
 
+async def measure_at_once(engine, lengths):
+    """As `measure`, but the engine plans nothing before it has all calls: no machine is too fast or too slow for it."""
+    await engine.start()
+    try:
+        await engine.llm.pause_generation(mode="keep", clear_cache=False)
+        runs = [asyncio.create_task(engine.generate(request, lambda: None)) for request in requests_of(lengths)]
+        while engine.llm.output_processor.get_num_unfinished_requests() < len(runs):
+            await asyncio.sleep(0.01)
+        await engine.llm.resume_generation()
+        await asyncio.gather(*runs)
+    finally:
+        await engine.stop()
+    return engine.records()
+
+
 async def order_behind_the_first(engine, make_requests):
     """Ids as the engine takes them, where the first runs before the others are sent."""
     await engine.start()
@@ -105,7 +121,7 @@ async def order_behind_the_first(engine, make_requests):
 
 def simulated_steps(lengths, limits):
     """A row of `count` steps is written out; only the first preempts, and what is known of it alone is then NaN."""
-    profile = load_profile("h100-llama-13b")
+    profile = msgspec.structs.replace(load_profile("h100-llama-13b"), overheads=Overheads())
     cluster = SimulatedCluster(profile, 1, settings_of(profile, **limits))
     stretches = simulate(one_application(lengths), Fifo(), cluster).steps
     steps = stretches.loc[stretches.index.repeat(stretches["count"]), COUNTS].astype(float)
@@ -118,11 +134,11 @@ def simulated_steps(lengths, limits):
 
 @pytest.mark.parametrize("is_async", [True, False])
 def test_recorded_steps_are_those_of_the_simulator(is_async, tmp_path):
-    """All calls arrive while the engine wakes for the first, so no instant decides; memory is short for them all."""
+    """The engine has all calls before its first step, so no instant decides; memory is short for them all."""
     lengths = [(300 + 10 * index, 40 + index) for index in range(6)]
     limits = {"num_blocks": 128, "max_model_len": 500, "async_scheduling": is_async}
     options = VllmOptions(device="virtual", limits=limits)
-    records = asyncio.run(measure(VllmEngine(0, options, tmp_path), lengths))
+    records = asyncio.run(measure_at_once(VllmEngine(0, options, tmp_path), lengths))
     simulated = simulated_steps(lengths, limits)
     measured = records.steps[COUNTS].astype(float).where(simulated.notna())
     assert measured["num_preempted"].sum() > 0
