@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     "--ray", is_flag=False, flag_value="local", metavar="[ADDRESS]", help="On a Ray cluster; without an address, here."
 )
 @click.option("--runs", "keep_records", is_flag=True, help="Keep a run directory for every cell, in runs/.")
-def sweep(spec: Path, out: Path, jobs: int | None, ray: str | None, keep_records: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print settings and differences as JSON instead of a table.")
+def sweep(spec: Path, out: Path, keep_records: bool, as_json: bool, **where: Any) -> None:
     """Simulate every cell of SPEC: workloads x loads x policies x seeds.
 
     SPEC is YAML (docs/sweeps.md). The folder gets cells.parquet, a row a cell; settings.csv, means over seeds with 95%
@@ -49,17 +50,18 @@ def sweep(spec: Path, out: Path, jobs: int | None, ray: str | None, keep_records
     pending = _pending(keys, store, keep_records)
     num_kept = len(set(keys)) - len(pending)
     same = f", {len(keys) - len(set(keys)):,} the same as others" if len(set(keys)) < len(keys) else ""
-    print(f"{len(cells):,} cells, {num_kept:,} of them kept from earlier{same}", flush=True)
+    counted = f"{len(cells):,} cells, {num_kept:,} of them kept from earlier{same}"
+    print(counted, file=sys.stderr if as_json else sys.stdout, flush=True)
     chosen = [cells[index] for index in pending]
     try:
         with terminated_like_interrupted(), _progress(len(chosen)) as advance:
-            for index, outcome in _outcomes(chosen, jobs, ray, keep_records):
+            for index, outcome in _outcomes(chosen, keep_records, **where):
                 store.write(keys[pending[index]], chosen[index], outcome)
                 advance(outcome)
     except KeyboardInterrupt:
         print(f"dovetail: interrupted; the same command continues what is in {out}", file=sys.stderr)
         sys.exit(130)
-    num_missing = write_report(loaded, cells, keys, store, out)
+    num_missing = write_report(loaded, cells, keys, store, out, as_json=as_json)
     store.write_manifest({"spec": spec.read_text(), "command": ["dovetail", *sys.argv[1:]], "complete": True})
     sys.exit(1 if num_missing else 0)
 
@@ -78,7 +80,7 @@ def _is_missing(key: str, store: Store, keep_records: bool) -> bool:
 
 
 def _outcomes(
-    cells: Sequence[Cell], jobs: int | None, ray: str | None, keep_records: bool
+    cells: Sequence[Cell], keep_records: bool, jobs: int | None, ray: str | None
 ) -> Iterator[tuple[int, Outcome]]:
     if not cells:
         return iter(())

@@ -1,14 +1,16 @@
-"""What a sweep amounts to: its tables, its pictures, and a few lines."""
+"""What a sweep amounts to: its tables, its pictures, and a few lines or JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
+from analysis.comparison.compare import json_rows
 from analysis.statistics.sweep_tables import policy_differences, setting_means
 from dovetail.output import console
 from dovetail.sweeps.cell import Cell
@@ -17,7 +19,9 @@ from dovetail.sweeps.spec import ORACLE, Spec
 from dovetail.sweeps.store import Store
 
 
-def write_report(spec: Spec, cells: Sequence[Cell], keys: Sequence[str], store: Store, folder: Path) -> int:
+def write_report(
+    spec: Spec, cells: Sequence[Cell], keys: Sequence[str], store: Store, folder: Path, *, as_json: bool
+) -> int:
     """Write tables and pictures of the cells that are there, and print what they say.
 
     Returns
@@ -29,17 +33,34 @@ def write_report(spec: Spec, cells: Sequence[Cell], keys: Sequence[str], store: 
     store.write_table("cells", runs)
     store.write_table("ran", ran)
     done = runs[runs["status"] == "ok"]
+    means = differences = pd.DataFrame()
     if not done.empty:
         means, differences = setting_means(runs, spec.keys), policy_differences(runs, spec.keys, spec.reference)
         store.write_table("settings", means, csv=True)
         store.write_table("differences", differences, csv=True)
         draw(spec, done, means, differences, folder)
-        console().print(_summary(spec, means, differences))
+    failures = list(_failures(runs))
+    if as_json:
+        frames = {"settings": json_rows(means), "differences": json_rows(differences), "failures": failures}
+        print(json.dumps({"num_cells": len(cells), **frames}, indent=2))
+    else:
+        _print(spec, means, differences, failures)
+    return len(cells) - len(done)
+
+
+def _failures(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Every error, with how many cells ended in it and one of them."""
     for error, own in runs[runs["status"] != "ok"].groupby("error", sort=False):
         first = own.iloc[0]
-        count = "1 cell" if len(own) == 1 else f"{len(own):,} cells"
-        print(f"{count} without a result, as policy {first['policy']} on {first['workload']}: {error}")
-    return len(cells) - len(done)
+        yield {"error": error, "num_cells": len(own), "policy": first["policy"], "workload": first["workload"]}
+
+
+def _print(spec: Spec, means: pd.DataFrame, differences: pd.DataFrame, failures: Sequence[dict[str, Any]]) -> None:
+    if not means.empty:
+        console().print(_summary(spec, means, differences))
+    for each in failures:
+        count = "1 cell" if each["num_cells"] == 1 else f"{each['num_cells']:,} cells"
+        print(f"{count} without a result, as policy {each['policy']} on {each['workload']}: {each['error']}")
 
 
 def _tables(cells: Sequence[Cell], keys: Sequence[str], store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -1,6 +1,8 @@
 """`dovetail sweep` from end to end: kept cells, interruptions, failures, tables and pictures."""
 
+import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -49,6 +51,25 @@ def test_a_sweep_writes_tables_and_pictures(whole: Swept) -> None:
     assert set(settings.columns) >= {"workload", "arrivals", "policy", "figure", "mean", "low", "high", "is_saturated"}
     for picture in ("load", "jct-cdf", "differences"):
         assert (whole.folder / f"{picture}.png").stat().st_size > 10_000
+
+
+def test_json_holds_what_the_tables_of_the_folder_hold(spec: Path, whole: Swept, tmp_path: Path) -> None:
+    shutil.copytree(whole.folder, tmp_path / "out")
+    ended = sweep_in(tmp_path, spec, "--json")
+    assert ended.err == "24 cells, 24 of them kept from earlier\n"
+    found = json.loads(ended.out)
+    assert (found["num_cells"], found["failures"]) == (24, [])
+    for name in ("settings", "differences"):
+        written = pd.read_csv(whole.folder / f"{name}.csv")
+        pd.testing.assert_frame_equal(pd.DataFrame(found[name]), written)
+
+
+def test_json_of_a_sweep_with_a_failed_cell_names_the_error(tiny: Tiny) -> None:
+    ended = tiny(POLICY.format(rank="1 / 0"), "--json")
+    (failure,) = json.loads(ended.out)["failures"]
+    assert ended.status == 1
+    assert failure == {"error": failure["error"], "num_cells": 1, "policy": "mine", "workload": "documents"}
+    assert failure["error"].startswith("ZeroDivisionError")
 
 
 def test_a_killed_sweep_goes_on_where_it_was(spec: Path, whole: Swept, tmp_path: Path) -> None:
