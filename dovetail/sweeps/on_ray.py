@@ -8,6 +8,7 @@ refuses.
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,16 @@ LOCAL = "local"
 
 #: Most cells that Ray is given at a time: enough for nodes that join, not so many that they fill its memory.
 _MOST_SUBMITTED = 512
+
+#: Time for a cluster's port to answer, seconds. Ray itself would try for minutes.
+_PATIENCE = 10.0
+
+#: A cluster of Ray 2.59 or newer that was started with a token refuses clients of Ray before 2.61 without this setting,
+#: and the error that reaches the client does not say why.
+_TOKEN = (
+    "a cluster that asks for a token needs RAY_AUTH_MODE=token in the environment, and its token in "
+    "~/.ray/auth_token or RAY_AUTH_TOKEN"
+)
 
 
 def on_ray(
@@ -90,11 +101,22 @@ def _cluster(address: str, num_cpus: int | None) -> Iterator[Any]:
     if address == LOCAL:
         ray.init(num_cpus=num_cpus, include_dashboard=False, **quiet)
     else:
-        try:
-            ray.init(address=address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ValueError(f"--ray {address}: no cluster can be reached there: {error}") from None
+        _connect(ray, address, quiet)
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str, quiet: dict[str, Any]) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdecimal():
+            socket.create_connection((host.removeprefix("ray://").strip("[]"), int(port)), _PATIENCE).close()
+        ray.init(address=address, **quiet)
+    except (OSError, ValueError, RuntimeError, OverflowError) as error:
+        # Ray's ConnectionError has no errno, the socket's has: there nothing answers, so no token is wanted.
+        advice = f"; {_TOKEN}" if isinstance(error, ConnectionError) and error.errno is None else ""
+        raise ValueError(
+            f"--ray {address}: no cluster can be reached there: {str(error).rstrip('.')}{advice}"
+        ) from None

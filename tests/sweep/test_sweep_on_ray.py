@@ -1,8 +1,11 @@
 """A sweep on a Ray cluster gives the table of this machine's cores, and a node that joins takes its share."""
 
+import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,22 +26,26 @@ cluster.shutdown()
 """
 
 
-@pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A cluster of two node processes on this machine, of one core each."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # every node needs the project
+@contextmanager
+def cluster_of_two_nodes(**environment: str) -> Iterator[str]:
+    """Address of a cluster of two node processes on this machine, of one core each."""
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", CLUSTER], text=True, **pipes) as cluster:
+    command = [sys.executable, "-c", CLUSTER]
+    with subprocess.Popen(command, text=True, env={**os.environ, **environment}, **pipes) as cluster:
         assert cluster.stdout is not None
         yield cluster.stdout.readline().strip()
         cluster.communicate(timeout=60)
 
 
-def test_two_ray_nodes_share_the_cells_and_give_the_same_table(
-    spec: Path, whole: Swept, address: str, tmp_path: Path
-) -> None:
-    ended = sweep_in(tmp_path, spec, "--ray", address)
+@pytest.fixture(autouse=True)
+def _nodes_have_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_two_ray_nodes_share_the_cells_and_give_the_same_table(spec: Path, whole: Swept, tmp_path: Path) -> None:
+    with cluster_of_two_nodes() as address:
+        ended = sweep_in(tmp_path, spec, "--ray", address)
     assert ended.status == 0, ended.err
     assert (ended.folder / "cells.parquet").read_bytes() == (whole.folder / "cells.parquet").read_bytes()
     shares = table_of(ended.folder, "ran").groupby("node").size()
@@ -47,6 +54,18 @@ def test_two_ray_nodes_share_the_cells_and_give_the_same_table(
 
 
 def test_a_cluster_that_is_not_there_is_an_error_of_one_line(spec: Path, tmp_path: Path) -> None:
-    ended = sweep_in(tmp_path, spec, "--ray", "nowhere:1:2")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    ended = sweep_in(tmp_path, spec, "--ray", address)
     assert ended.status == 2
-    assert ended.err.splitlines()[-1].startswith("dovetail: --ray nowhere:1:2: no cluster can be reached there")
+    assert ended.err == f"dovetail: --ray {address}: no cluster can be reached there: [Errno 111] Connection refused\n"
+
+
+def test_a_cluster_that_wants_a_token_is_an_error_that_says_how_to_give_it(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # of the client
+    with cluster_of_two_nodes(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64) as address:
+        ended = sweep_in(tmp_path, spec, "--ray", address)
+    assert ended.status == 2
+    assert "needs RAY_AUTH_MODE=token in the environment" in ended.err.splitlines()[-1]
