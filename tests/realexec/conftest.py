@@ -1,6 +1,8 @@
-"""Runs on fake engines, in real time but in fractions of a second."""
+"""Runs on fake engines, in a time of their own: no machine is too slow for them, or too fast."""
 
 import asyncio
+import selectors
+import time
 
 import pytest
 
@@ -11,8 +13,44 @@ from realexec.fake import FakeEngine, Script
 from realexec.run import RealCluster, measure
 from traces.workload import Application, Call, Workload, output_of, text
 
-#: A request of 11 tokens takes 0.02 s: long beside the loop's own delays, short for a test.
+#: A request of 11 tokens takes 0.02 s.
 QUICK = Script(time_to_first_token=0.01, time_per_token=0.001)
+
+
+class Clock:
+    """The time, in seconds."""
+
+    now = 100.0
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Where an event loop would wait for its next timer, the clock jumps there; all else takes no time."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout=None):
+        ready = super().select(0.0)
+        if not ready:
+            assert timeout is not None, "the event loop would wait for ever"
+            self._clock.now += timeout + 1e-9  # a timer is never early
+        return ready
+
+
+@pytest.fixture
+def virtual_time(monkeypatch):
+    """The clock by which event loops go, and whoever reads `time.monotonic`."""
+    clock = Clock()
+
+    class LoopPolicy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self):
+            return asyncio.SelectorEventLoop(JumpingSelector(clock))
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock.now)
+    asyncio.set_event_loop_policy(LoopPolicy())
+    yield clock
+    asyncio.set_event_loop_policy(None)
 
 
 def map_reduce(number, arrival=0.0):

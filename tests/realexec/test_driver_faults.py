@@ -17,6 +17,8 @@ from realexec.run import RealCluster, measure
 from traces.records import read_run, write_run
 from traces.workload import Application, Call, Workload, num_calls, text
 
+pytestmark = pytest.mark.usefixtures("virtual_time")
+
 POLICIES = [name for name in policy_names() if name != "compose"]
 SLOW = Script(time_to_first_token=0.02, time_per_token=0.02)
 REASON = "the engine died, as its script says"
@@ -152,6 +154,22 @@ def test_a_slow_engine_that_shows_progress_is_not_taken_for_lost(measured):
                 await asyncio.sleep(0.02)
 
     cluster = RealCluster([Ticking(0, Script(time_to_first_token=0.6))], FaultHandling(stall_timeout=0.3))
+    records = asyncio.run(measure(singles(1), Policy(), cluster))
+    assert (records.calls.status.tolist(), records.manifest["faults"]) == (["ok"], [])
+
+
+def test_no_engine_is_taken_for_lost_because_this_process_stood_still(virtual_time):
+    class Delayed(FakeEngine):
+        """Half way to its answer the client's process is stopped, for a minute."""
+
+        async def generate(self, request, on_first_token):
+            asyncio.get_running_loop().call_later(0.1, self._stand_still)
+            return await super().generate(request, on_first_token)
+
+        def _stand_still(self):
+            virtual_time.now += 60.0
+
+    cluster = RealCluster([Delayed(0, Script(time_to_first_token=0.2))], FaultHandling(stall_timeout=0.3))
     records = asyncio.run(measure(singles(1), Policy(), cluster))
     assert (records.calls.status.tolist(), records.manifest["faults"]) == (["ok"], [])
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,12 +49,24 @@ class ShortestPrompt(Policy):
 
 
 class Turning(Policy):
-    """Prefers short prompts until the run is a second old, then long ones."""
+    """Prefers short prompts, and when it is asked again long ones."""
 
     reranks = True
 
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
     def rank(self, call, now):
-        return call.num_prompt_tokens if now < 1.0 else -call.num_prompt_tokens
+        sign = -1 if call.call_id in self.asked else 1
+        self.asked.add(call.call_id)
+        return sign * call.num_prompt_tokens
+
+
+class Timely(Policy):
+    """Prefers long prompts in the second quarter of an hour of a run, and short ones before and after."""
+
+    def rank(self, call, now):
+        return -call.num_prompt_tokens if 900.0 < now < 1800.0 else call.num_prompt_tokens
 
 
 def one_application(lengths):
@@ -65,36 +78,26 @@ def one_application(lengths):
     return Workload("test", (Application("a", 0.0, calls),))
 
 
-def requests_of(lengths):
-    """Requests of (prompt, output) tokens, as the driver would make them."""
-    calls, now = build_applications(one_application(lengths))[0].calls, time.monotonic()
+def requests_of(lengths, age=0.0):
+    """Requests of (prompt, output) tokens, as the driver would make them in a run that began `age` seconds ago."""
+    calls, started_at = build_applications(one_application(lengths))[0].calls, time.monotonic() - age
     return [
         EngineRequest(
             call.call_id,
             [1000 + call.index] * call.num_prompt_tokens,
             call.num_output_tokens,
-            extra_args=to_extra_args(call, now),
+            extra_args=to_extra_args(call, started_at),
         )
         for call in calls
     ]
 
 
-async def measure(engine, lengths):
-    """Give all calls to an engine in their order; returns its records."""
-    await engine.start()
-    try:
-        await asyncio.gather(*(engine.generate(request, lambda: None) for request in requests_of(lengths)))
-    finally:
-        await engine.stop()
-    return engine.records()
-
-
-async def measure_at_once(engine, lengths):
-    """As `measure`, but the engine plans nothing before it has all calls: no machine is too fast or too slow for it."""
+async def measure(engine, requests):
+    """Records of an engine that plans nothing before it has all requests: no machine is too fast or too slow for it."""
     await engine.start()
     try:
         await engine.llm.pause_generation(mode="keep", clear_cache=False)
-        runs = [asyncio.create_task(engine.generate(request, lambda: None)) for request in requests_of(lengths)]
+        runs = [asyncio.create_task(engine.generate(request, lambda: None)) for request in requests]
         while engine.llm.output_processor.get_num_unfinished_requests() < len(runs):
             await asyncio.sleep(0.01)
         await engine.llm.resume_generation()
@@ -104,19 +107,9 @@ async def measure_at_once(engine, lengths):
     return engine.records()
 
 
-async def order_behind_the_first(engine, make_requests):
-    """Ids as the engine takes them, where the first runs before the others are sent."""
-    await engine.start()
-    requests = make_requests()  # now that the engine is up: a run starts with the first
-    try:
-        runs = asyncio.Event()
-        first = asyncio.create_task(engine.generate(requests[0], runs.set))
-        await runs.wait()
-        await asyncio.gather(first, *(engine.generate(request, lambda: None) for request in requests[1:]))
-    finally:
-        await engine.stop()
-    facts = engine.records().requests
-    return sorted(facts, key=lambda name: facts[name].scheduled_at)
+def order_of(records):
+    """Ids as the engine took them, which ran one at a time."""
+    return sorted(records.requests, key=lambda name: records.requests[name].scheduled_at)
 
 
 def simulated_steps(lengths, limits):
@@ -138,7 +131,7 @@ def test_recorded_steps_are_those_of_the_simulator(is_async, tmp_path):
     lengths = [(300 + 10 * index, 40 + index) for index in range(6)]
     limits = {"num_blocks": 128, "max_model_len": 500, "async_scheduling": is_async}
     options = VllmOptions(device="virtual", limits=limits)
-    records = asyncio.run(measure_at_once(VllmEngine(0, options, tmp_path), lengths))
+    records = asyncio.run(measure(VllmEngine(0, options, tmp_path), requests_of(lengths)))
     simulated = simulated_steps(lengths, limits)
     measured = records.steps[COUNTS].astype(float).where(simulated.notna())
     assert measured["num_preempted"].sum() > 0
@@ -146,26 +139,30 @@ def test_recorded_steps_are_those_of_the_simulator(is_async, tmp_path):
     assert sum(facts.num_preemptions for facts in records.requests.values()) == measured["num_preempted"].sum()
 
 
-def test_instants_of_steps_follow_one_another(tmp_path):
+def test_steps_follow_one_another_and_take_their_modelled_time(tmp_path):
+    """A loaded machine notes ends late, never early; that not every step is longer shows in the quickest."""
     lengths = [(100, 30), (200, 20)]
-    steps = asyncio.run(measure(VllmEngine(0, VllmOptions(device="virtual"), tmp_path), lengths)).steps
-    assert (steps["started_at"].to_numpy()[1:] >= steps["finished_at"].to_numpy()[:-1]).all()
-    step_cost = load_profile("h100-llama-13b").step_cost(async_scheduling=True)
-    decodes = steps[(steps["num_prefills"] == 0) & (steps["num_decodes"] > 0)]
-    modelled = [step_cost.step(d, c, ()) for d, c in decodes[["num_decodes", "num_context_tokens"]].to_numpy()]
-    assert decodes["finished_at"].iloc[-1] - decodes["started_at"].iloc[0] == pytest.approx(sum(modelled), abs=0.01)
+    engine = VllmEngine(0, VllmOptions(device="virtual"), tmp_path)
+    steps = asyncio.run(measure(engine, requests_of(lengths))).steps
+    started_at, finished_at = steps["started_at"].to_numpy(), steps["finished_at"].to_numpy()
+    assert (started_at[1:] >= finished_at[:-1]).all()
+    cost = load_profile("h100-llama-13b").step_cost(async_scheduling=True)
+    decodes = np.array([cost.step(d, c, ()) for d, c in steps[["num_decodes", "num_context_tokens"]].to_numpy()[1:]])
+    assert finished_at[-1] - started_at[0] >= cost.step(0, 0, [(100, 0), (200, 0)]) + decodes.sum()
+    assert ((finished_at - started_at)[1:] / decodes).min() <= 1.0
 
 
 @pytest.mark.parametrize(
-    ("policy", "parameters", "order"),
+    ("policy", "parameters", "age", "order"),
     [
-        ("ShortestPrompt", {}, ["c0", "c3", "c1", "c2"]),
-        ("ShortestPrompt", {"sign": -1}, ["c0", "c2", "c1", "c3"]),
-        ("Turning", {}, ["c0", "c3", "c2", "c1"]),
+        ("ShortestPrompt", {}, 0.0, ["c0", "c3", "c1", "c2"]),
+        ("ShortestPrompt", {"sign": -1}, 0.0, ["c2", "c1", "c3", "c0"]),
+        ("Turning", {}, 0.0, ["c2", "c1", "c3", "c0"]),
+        ("Timely", {}, 1000.0, ["c2", "c1", "c3", "c0"]),
     ],
 )
-def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, tmp_path):
-    """One call runs at a time, and the first lasts 0.9 s."""
+def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, age, order, tmp_path):
+    """One call runs at a time, and all wait when the first is taken."""
     options = VllmOptions(
         device="virtual",
         order="engine",
@@ -173,9 +170,8 @@ def test_a_policy_orders_the_engine_s_waiting_calls(policy, parameters, order, t
         policy_parameters=parameters,
         limits={"max_num_seqs": 1},
     )
-    lengths = [(50, 80), (400, 5), (500, 5), (300, 30)]
-    engine = VllmEngine(0, options, tmp_path)
-    assert asyncio.run(order_behind_the_first(engine, lambda: requests_of(lengths))) == order
+    requests = requests_of([(50, 8), (400, 5), (500, 5), (300, 3)], age)
+    assert order_of(asyncio.run(measure(VllmEngine(0, options, tmp_path), requests))) == order
 
 
 def mixed_requests():
@@ -186,8 +182,8 @@ def mixed_requests():
     return [first, low, stray, broken, long, short]
 
 
-@pytest.mark.parametrize("policy", ["ShortestPrompt", "Turning"])
-def test_requests_of_other_clients_wait_behind_the_policy_s_calls(policy, tmp_path):
+@pytest.mark.parametrize(("policy", "order"), [("ShortestPrompt", ["c0", "c2", "c1"]), ("Turning", ["c1", "c2", "c0"])])
+def test_requests_of_other_clients_wait_behind_the_policy_s_calls(policy, order, tmp_path):
     options = VllmOptions(device="virtual", order="engine", policy=f"{__name__}:{policy}", limits={"max_num_seqs": 1})
-    order = asyncio.run(order_behind_the_first(VllmEngine(0, options, tmp_path), mixed_requests))
-    assert order == ["c0", "c2", "c1", "stray", "broken", "low"]
+    records = asyncio.run(measure(VllmEngine(0, options, tmp_path), mixed_requests()))
+    assert order_of(records) == [*order, "stray", "broken", "low"]
