@@ -140,5 +140,5 @@ def _draw_widths(ax: Axes, widths: pd.DataFrame) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     if len(widths) < 3:
-        ax.set_xlim(-1, 2)
+        ax.set_xlim(0, len(widths) + 1)  # bars of one or two depths would be as wide as the picture
     ax.legend(loc="upper right", fontsize=7.5, ncols=2)

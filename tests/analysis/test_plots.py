@@ -25,6 +25,9 @@ def map_reduce_workload(num_maps, arrival=0.0):
     return Workload("map-reduce", (Application("m", arrival, (*maps, reduce)),))
 
 
+SINGLE = Workload("single", (Application("s", 0.0, (Call("c", (text("t", 5),), 1),)),))
+
+
 def assert_picture(figure, tmp_path):
     """A PNG with ink in several colours, and an SVG beside it."""
     png, svg = style.save(figure, tmp_path / "picture")
@@ -112,6 +115,13 @@ def test_the_workload_picture_is_drawn(tmp_path):
 
 def test_a_workload_of_one_application_has_a_picture(tmp_path):
     assert_picture(describe_workload(map_reduce_workload(3)), tmp_path)
+
+
+@pytest.mark.parametrize("workload", [map_reduce_workload(3), SINGLE], ids=["two levels", "one level"])
+def test_bars_of_graph_width_lie_within_the_picture(workload):
+    (widths,) = [ax for ax in describe_workload(workload).axes if ax.get_xlabel() == "depth in the graph"]
+    left, right = widths.get_xlim()
+    assert all(left < bar.get_x() and bar.get_x() + bar.get_width() < right for bar in widths.patches)
 
 
 def test_the_same_records_give_the_same_svg(calls, tmp_path):
