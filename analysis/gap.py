@@ -95,7 +95,13 @@ def explain_runs(prediction: Prediction, naive: NaiveEstimate, observed: Sequenc
 
 
 def envelope(prediction: Prediction, step_time: float) -> NaiveEstimate:
-    """The estimate of somebody who knows rounds and output tokens of the widest level, and one step time, seconds."""
+    """The estimate of somebody who knows rounds and output tokens of the widest level, and one step time, seconds.
+
+    Raises
+    ------
+    ValueError
+        When the closed form does not apply to the workload.
+    """
     rounds = _widest(prediction).rounds
     return NaiveEstimate(sum(each.count for each in rounds), rounds[0].num_decode_steps + 1, step_time)
 
@@ -108,6 +114,7 @@ def _seconds(prediction: Prediction) -> float:
 
 def _widest(prediction: Prediction) -> Level:
     """The level with the most calls on the busiest engine."""
+    _seconds(prediction)  # without a closed form there are no levels
     return max(prediction.levels, key=lambda level: sum(each.count * each.num_calls for each in level.rounds))
 
 
@@ -136,4 +143,4 @@ def _of_widest(level: Level, naive: NaiveEstimate) -> list[Term]:
 
 
 def _product(num_rounds: int, num_steps: int, step_time: float) -> str:
-    return f"{num_rounds} rounds x {num_steps} steps x {step_time * 1e3:.1f} ms"
+    return f"{num_rounds} round{'' if num_rounds == 1 else 's'} x {num_steps} steps x {step_time * 1e3:.1f} ms"

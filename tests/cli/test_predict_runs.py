@@ -53,3 +53,12 @@ def test_runs_that_the_closed_form_is_not_of_are_refused(words: str, expected: s
     result = dovetail("predict", MAP_REDUCE, *PROFILE, *words.format(runs=MEASURED / "runs").split())
     assert (result.status, result.err.count("\n")) == (2, 1)
     assert expected in result.err
+
+
+def test_runs_of_a_workload_without_a_closed_form_are_refused_with_the_reason(dovetail: Dovetail) -> None:
+    apart = "workload generate map-reduce --apps 3 --arrivals poisson:2 --out apart.json"
+    assert dovetail(*apart.split()).status == 0
+    assert dovetail("simulate", "apart.json", "--out", "run").status == 0
+    result = dovetail("predict", "apart.json", "--run", "run")
+    reason = "has no closed form: applications arrive at different times"
+    assert (result.status, result.err) == (2, f"dovetail: workload 'map-reduce 15x1000' {reason}\n")
