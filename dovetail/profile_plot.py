@@ -16,16 +16,27 @@ if TYPE_CHECKING:
 
 def draw_profile(profile: Profile, path: Path) -> None:
     """Three panels: decode steps over the batch, prefill steps over new tokens, and what sharing a prefix saves."""
-    from matplotlib.figure import Figure
+    from matplotlib import rc_context
 
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    decode, prefill, sharing = figure.subplots(1, 3)
-    cost = profile.step_cost(async_scheduling=True)
-    _draw_decodes(decode, profile, cost)
-    _draw_prefills(prefill, profile, cost)
-    _draw_sharing(sharing, profile, cost)
-    figure.suptitle(f"{profile.name}: {profile.measurement.gpu}, {profile.model.name}; dotted beyond what was measured")
-    figure.savefig(path, dpi=120)
+    from analysis.plots import style
+
+    with rc_context(style.SETTINGS):
+        figure = style.new_figure(12, 4)
+        decode, prefill, sharing = figure.subplots(1, 3)
+        cost = profile.step_cost(async_scheduling=True)
+        _draw_decodes(decode, profile, cost)
+        _draw_prefills(prefill, profile, cost)
+        _draw_sharing(sharing, profile, cost)
+        style.add_caption(figure, _caption(profile))
+        figure.savefig(path, dpi=150)
+
+
+def _caption(profile: Profile) -> str:
+    measured = profile.measurement
+    return (
+        f"Profile {profile.name}: {profile.model.name}, {profile.model.dtype}, on {measured.gpu}, "
+        f"{measured.engine} {measured.engine_version}. Dotted: beyond what was measured."
+    )
 
 
 def _draw_decodes(panel: Axes, profile: Profile, cost: StepCost) -> None:
@@ -34,8 +45,8 @@ def _draw_decodes(panel: Axes, profile: Profile, cost: StepCost) -> None:
         seconds = np.array([cost.step(int(batch), int(batch) * context, ()) for batch in batches])
         inside = (batches <= profile.domain.max_decodes) & (batches * context <= profile.domain.max_context_tokens)
         _line(panel, batches, seconds, inside, f"{context} tokens of context a call")
-    panel.set(xscale="log", yscale="log", xlabel="decoding calls", ylabel="step (ms)", title="decode")
-    panel.legend(fontsize=8)
+    panel.set(xlabel="decoding calls", ylabel="step time (ms)")
+    _finish(panel, "decode", log_y=True)
 
 
 def _draw_prefills(panel: Axes, profile: Profile, cost: StepCost) -> None:
@@ -45,8 +56,8 @@ def _draw_prefills(panel: Axes, profile: Profile, cost: StepCost) -> None:
         _line(
             panel, tokens, seconds, tokens <= profile.domain.max_tokens_per_step, f"{computed} tokens computed before"
         )
-    panel.set(xscale="log", yscale="log", xlabel="new tokens", title="prefill of one chunk")
-    panel.legend(fontsize=8)
+    panel.set(xlabel="new tokens", ylabel="step time (ms)")
+    _finish(panel, "prefill of one chunk", log_y=True)
 
 
 def _draw_sharing(panel: Axes, profile: Profile, cost: StepCost) -> None:
@@ -60,15 +71,31 @@ def _draw_sharing(panel: Axes, profile: Profile, cost: StepCost) -> None:
         ]
         inside = calls * shared <= profile.domain.max_context_tokens
         _line(panel, calls, np.array(seconds) / 1e3, inside, f"prefix of {shared} tokens")
-    panel.set(
-        xscale="log", ylim=(0, 1.05), xlabel="calls that share", title="step with a shared prefix / without sharing"
-    )
+    panel.set(ylim=(0, 1.05), xlabel="calls that share", ylabel="step time / step time without sharing")
+    _finish(panel, "decode with a shared prefix", log_y=False)
+
+
+def _finish(panel: Axes, title: str, *, log_y: bool) -> None:
+    """Logarithmic axes with numbers instead of powers, title and legend."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    panel.set_xscale("log")
+    if log_y:
+        panel.set_yscale("log")
+    for axis in [panel.xaxis, panel.yaxis][: 1 + log_y]:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if axis is panel.yaxis else (1.0,)))
+        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+    panel.set_title(title, loc="left", fontweight="bold")
     panel.legend(fontsize=8)
 
 
 def _line(panel: Axes, counts: np.ndarray, seconds: np.ndarray, inside: np.ndarray, label: str) -> None:
     """Milliseconds over counts, dotted where they are not `inside` what was measured."""
-    (line,) = panel.plot(counts[inside], 1e3 * seconds[inside], label=label)
+    from analysis.plots import style
+
+    shade = style.colour(len(panel.lines) // 2)  # two lines a call of this
+    panel.plot(counts[inside], 1e3 * seconds[inside], color=shade, label=label)
     outside = ~inside
     outside[:-1] |= outside[1:]  # joins the two parts
-    panel.plot(counts[outside], 1e3 * seconds[outside], ":", color=line.get_color())
+    panel.plot(counts[outside], 1e3 * seconds[outside], ":", color=shade)

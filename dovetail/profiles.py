@@ -54,11 +54,14 @@ def show(name: str, picture: Path | None, as_json: bool) -> None:
         return
     out = console()
     for line in _facts(shown):
-        out.print(line)
+        out.print(line, markup=False)
     out.print(_terms_table(shown))
     if shown.forms:
         out.print(forms_table(shown))
-    out.print(residuals_table(shown))
+    if shown.residuals:
+        out.print(residuals_table(shown))
+    else:
+        out.print("Errors of the profile: none are recorded")
     if picture is not None:
         out.print(f"wrote {picture}")
 
