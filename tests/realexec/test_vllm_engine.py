@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -26,9 +26,12 @@ def running_children():
     """Children of this process that have not ended, without Python's own tracker of shared resources."""
     import psutil
 
-    children = psutil.Process().children(recursive=True)
-    running = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in running if "multiprocessing.resource_tracker" not in " ".join(child.cmdline())]
+    running = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if child.status() != psutil.STATUS_ZOMBIE and "resource_tracker" not in " ".join(child.cmdline()):
+                running.append(child)
+    return running
 
 
 @pytest.fixture
@@ -44,6 +47,21 @@ async def started(*engines):
         yield await asyncio.gather(*(engine.start() for engine in engines))
     finally:
         await asyncio.gather(*(engine.stop() for engine in engines))
+
+
+async def until(condition):
+    """Wait for a condition; the limit only keeps a defect from holding up the tests."""
+    async with asyncio.timeout(120.0):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def begun(engine, name):
+    """A long call that has shown its first token, which nothing but its end can take long after."""
+    first_token = asyncio.Event()
+    call = asyncio.create_task(engine.generate(request(name, num_output=4000), first_token.set))
+    await first_token.wait()
+    return call
 
 
 def request(name, num_prompt=64, num_output=8, **more):
@@ -107,8 +125,8 @@ def test_two_engines_run_side_by_side_and_leave_no_process(tmp_path, engine_proc
 def test_a_killed_process_fails_its_calls_and_keeps_its_records(tmp_path, engine_processes):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
-            long = asyncio.create_task(engine.generate(request("long", num_output=4000), lambda: None))
-            await asyncio.sleep(0.3)
+            long = await begun(engine, "long")
+            await until(lambda: len(engine.records().steps) > 5)
             os.kill(engine_processes()[0].pid, signal.SIGKILL)
             with pytest.raises(EngineFailure, match="engine 0: its process died"):
                 await long
@@ -127,9 +145,7 @@ def test_an_idle_engine_that_dies_is_known_to_be_lost_before_it_gets_a_call(tmp_
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
             assert engine.failure is None
             os.kill(engine_processes()[0].pid, signal.SIGKILL)
-            async with asyncio.timeout(10.0):
-                while engine.failure is None:
-                    await asyncio.sleep(0.05)
+            await until(lambda: engine.failure is not None)
             return engine.failure
 
     assert "its process died" in asyncio.run(run())
@@ -138,14 +154,14 @@ def test_an_idle_engine_that_dies_is_known_to_be_lost_before_it_gets_a_call(tmp_
 def test_a_cancelled_call_leaves_the_engine(tmp_path):
     async def run():
         async with started(engine := VllmEngine(0, TINY, tmp_path)):
-            long = asyncio.create_task(engine.generate(request("long", num_output=4000), lambda: None))
-            await asyncio.sleep(0.2)
-            running = engine.progress.num_running
+            long = await begun(engine, "long")
+            await until(lambda: engine.progress.num_running == 1)
             long.cancel()
+            await asyncio.wait([long])
             await engine.generate(request("next", num_output=20), lambda: None)
-            return running, engine.records().steps.iloc[-5]["num_running"]
+            return engine.records().steps["num_running"].tolist()
 
-    assert asyncio.run(run()) == (1, 1)
+    assert asyncio.run(run())[-5:] == [1] * 5
 
 
 def test_a_call_that_is_too_long_is_refused_alone(tmp_path):
@@ -158,12 +174,13 @@ def test_a_call_that_is_too_long_is_refused_alone(tmp_path):
     assert len(asyncio.run(run()).output_token_ids) == 8
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.05, 0.4])
-def test_a_start_that_is_cancelled_leaves_no_process(delay, tmp_path, engine_processes):
+@pytest.mark.parametrize("reached", ["nothing", "engine.log", "process"])
+def test_a_start_that_is_cancelled_leaves_no_process(reached, tmp_path, engine_processes):
     async def run():
         engine = VllmEngine(0, TINY, tmp_path)
         start = asyncio.create_task(engine.start())
-        await asyncio.sleep(delay)
+        await asyncio.sleep(0.0)
+        await until(lambda: reached == "nothing" or (tmp_path / reached).exists() or engine_processes())
         start.cancel()
         with pytest.raises(asyncio.CancelledError):
             await start
@@ -178,12 +195,11 @@ def test_a_stopped_engine_may_be_stopped_again_and_fails_its_calls(tmp_path, eng
         engine = VllmEngine(0, TINY, tmp_path)
         await engine.stop()
         await engine.start()
-        call = asyncio.create_task(engine.generate(request("long", num_output=4000), lambda: None))
-        await asyncio.sleep(0.1)
+        call = await begun(engine, "long")
         await engine.stop()
         await engine.stop()
         with pytest.raises(EngineFailure):
-            await asyncio.wait_for(call, 5.0)
+            await asyncio.wait_for(call, 120.0)
 
     asyncio.run(run())
     assert engine_processes() == []

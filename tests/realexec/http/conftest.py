@@ -41,15 +41,17 @@ class VllmServer:
     url: str
     record_dir: Path
     process: subprocess.Popen[bytes]
+    port: socket.socket  # bound, so that nobody else gets it before the server asks for it
 
     def kill(self) -> None:
         """End it and its engine at once, without a farewell."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        self.port.close()
 
     def wait_until_ready(self) -> None:
-        give_up_at = time.monotonic() + 180.0  # some 20 s on an idle machine
+        give_up_at = time.monotonic() + 600.0  # some 20 s on an idle machine
         while time.monotonic() < give_up_at and self.process.poll() is None:
             try:
                 urlopen(self.url + "/health").close()
@@ -62,9 +64,10 @@ class VllmServer:
 
 def _start(folder: Path, *flags: str) -> VllmServer:
     """A server that is starting; its log and its scheduler's records are in `folder`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    free = socket.socket()
+    free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as vLLM's server does, which may then bind it, too
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
     config = json.dumps(to_additional_config(EngineOptions(record_folder=str(folder))))
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host=127.0.0.1", f"--port={port}"]
     command += [f"--model={_MODEL}", *_FLAGS, f"--additional-config={config}", *flags]
@@ -72,7 +75,7 @@ def _start(folder: Path, *flags: str) -> VllmServer:
     folder.mkdir()
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    return VllmServer(f"http://127.0.0.1:{port}", folder, process)
+    return VllmServer(f"http://127.0.0.1:{port}", folder, process, free)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,10 @@
 """Calls over HTTP to vLLM's own API server, a process on the virtual device. Its order matters: the last tests kill."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -13,9 +12,11 @@ import pytest
 
 from policies.fifo import Fifo
 from policies.gateway import Gateway
+from policies.interface import Event, EventKind, Policy
 from policies.stage_priority import StagePriority
 from realexec.attempts import FaultHandling
 from realexec.endpoint import API_KEY_VARIABLE
+from realexec.endpoint_info import read_gauges
 from realexec.http_engine import HttpEngine
 from realexec.interface import CallFailure, Completion, EngineFailure, EngineInfo, EngineRequest
 from realexec.progress import RunInProgress
@@ -109,21 +110,32 @@ def test_a_prefix_is_found_in_the_cache_by_its_own_run_only(servers: list[Any]) 
 
 
 def test_waiting_requests_start_in_order_of_priority(servers: list[Any]) -> None:
-    async def order(engine: HttpEngine, _: EngineInfo) -> list[int]:
-        blockers = [asyncio.create_task(generate(engine, f"blocker {n}", 16, 60)) for n in range(8)]
-        await asyncio.sleep(0.3)
-        started: list[int] = []
-        requests = [EngineRequest(f"call {n}", [n] * 16, 2, priority=-n) for n in range(24)]
-        await asyncio.gather(*(engine.generate(each, lambda n=n: started.append(n)) for n, each in enumerate(requests)))
-        await asyncio.gather(*blockers)
-        return started
+    async def starts(engine: HttpEngine, _: EngineInfo) -> list[float]:
+        blockers = [asyncio.create_task(generate(engine, f"blocker {n}", 16, 4000)) for n in range(8)]
+        await counted(servers[0], num_running=8, num_waiting=0)
+        calls = [asyncio.create_task(generate(engine, f"call {n}", 16, 2, priority=-n)) for n in range(24)]
+        await counted(servers[0], num_running=8, num_waiting=24)
+        for blocker in blockers:
+            blocker.cancel()
+        await asyncio.gather(*calls)
+        facts = engine.records().requests
+        return [facts[f"call {n}"].scheduled_at for n in range(24)]
 
-    batches = with_engine(servers[0], order)
-    assert [set(batches[start : start + 8]) for start in (0, 8, 16)] == [
-        set(range(16, 24)),
-        set(range(8, 16)),
-        set(range(8)),
-    ]
+    scheduled_at = with_engine(servers[0], starts, record_dir=servers[0].record_dir)
+    assert scheduled_at == sorted(scheduled_at, reverse=True)
+    assert len(set(scheduled_at)) >= 3  # of 24, at most 8 start in one step
+
+
+async def counted(server: Any, num_running: int, num_waiting: int) -> None:
+    """Wait until the server counts so many requests."""
+
+    def counts() -> tuple[int, int]:
+        with urlopen(server.url + "/metrics") as answer:
+            return read_gauges(answer.read())
+
+    async with asyncio.timeout(120.0):
+        while await asyncio.to_thread(counts) != (num_running, num_waiting):
+            await asyncio.sleep(0.05)
 
 
 def test_a_refused_request_fails_alone_with_the_servers_message(servers: list[Any]) -> None:
@@ -137,7 +149,7 @@ def test_a_refused_request_fails_alone_with_the_servers_message(servers: list[An
 
 def test_cancelling_a_call_aborts_it_in_the_engine(servers: list[Any]) -> None:
     async def running(engine: HttpEngine, _: EngineInfo) -> None:
-        tasks = [asyncio.create_task(generate(engine, f"call {n}", 16, 3000)) for n in range(3)]
+        tasks = [asyncio.create_task(generate(engine, f"call {n}", 16, 4000)) for n in range(3)]
         await until(lambda: engine.progress.num_running == 3)
         for task in tasks[1:]:
             task.cancel()
@@ -152,19 +164,19 @@ def test_cancelling_a_call_aborts_it_in_the_engine(servers: list[Any]) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what the engine's progress shows, which is read every two seconds."""
-    async with asyncio.timeout(30.0):
+    async with asyncio.timeout(120.0):
         while not condition():
             await asyncio.sleep(0.05)
 
 
-def measured(servers: list[Any], num_maps: int, output_tokens: int) -> Awaitable[RunRecords]:
+def measured(servers: list[Any], policy: Policy, num_maps: int, output_tokens: int) -> RunRecords:
     backends = [HttpEngine(n, server.url, record_dir=server.record_dir) for n, server in enumerate(servers)]
     workload = map_reduce(num_maps, chunk_tokens=200, output_tokens=output_tokens)
-    return measure(workload, StagePriority({"map": 6}), RealCluster(backends), Gateway(window=6))
+    return asyncio.run(measure(workload, policy, RealCluster(backends), Gateway(window=6)))
 
 
 def test_a_run_on_two_endpoints_has_the_calls_and_the_steps_of_both(servers: list[Any]) -> None:
-    run = asyncio.run(measured(servers, num_maps=16, output_tokens=20))
+    run = measured(servers, StagePriority({"map": 6}), num_maps=16, output_tokens=20)
     assert run.manifest["complete"]
     calls = run.calls
     assert list(calls["status"].unique()) == ["ok"]
@@ -177,58 +189,78 @@ def test_a_run_on_two_endpoints_has_the_calls_and_the_steps_of_both(servers: lis
         assert steps["num_decodes"].sum() == (own["num_output_tokens"] - 1).sum()
 
 
-def one_call(server: Any, on_start: Callable[[RunInProgress], None] | None = None) -> Awaitable[RunRecords]:
-    """A run of one call, which comes after 0.5 s; it takes its engine for lost after 5 s without progress."""
-    cluster = RealCluster([HttpEngine(0, server.url)], FaultHandling(stall_timeout=5.0))
-    return measure(single_calls(fixed_lengths(64, 5, 1), np.array([0.5])), Fifo(), cluster, on_start=on_start)
+STALL = 8.0
+
+
+def one_call(backend: HttpEngine, on_start: Callable[[RunInProgress], None]) -> Awaitable[RunRecords]:
+    """A run of one call, which takes its engine for lost after 8 s without progress."""
+    cluster = RealCluster([backend], FaultHandling(stall_timeout=STALL))
+    return measure(single_calls(fixed_lengths(64, 5, 1), np.zeros(1)), Fifo(), cluster, on_start=on_start)
+
+
+class Others:
+    """Clients with all places of a server, from when they are told to take them until well after a call was sent."""
+
+    def __init__(self, engine: HttpEngine) -> None:
+        self._engine = engine
+        self._seated = [asyncio.Event() for _ in range(8)]
+        self._tasks: list[asyncio.Task[Completion]] = []
+
+    def begin(self, _: RunInProgress) -> None:
+        for n, event in enumerate(self._seated):
+            request = EngineRequest(f"other {n}", [n] * 16, 4000)
+            self._tasks.append(asyncio.create_task(self._engine.generate(request, event.set)))
+
+    async def until_seated(self) -> None:
+        """Wait until they have all places; they leave them some time after the engine would be taken for lost."""
+        await asyncio.gather(*(event.wait() for event in self._seated))
+        for task in self._tasks:
+            asyncio.get_running_loop().call_later(STALL + 1.0, task.cancel)
 
 
 def test_a_server_that_works_for_other_clients_has_not_stalled(servers: list[Any]) -> None:
-    """They have all its places for some 8 s."""
-
     async def waiting(engine: HttpEngine, _: EngineInfo) -> RunRecords:
-        async with asyncio.TaskGroup() as others:
+        others = Others(engine)
 
-            def occupy(_: RunInProgress) -> None:
-                for n in range(8):
-                    others.create_task(generate(engine, f"other {n}", 16, 800))
+        class Late(HttpEngine):
+            async def generate(self, request: EngineRequest, on_first_token: Callable[[], None]) -> Completion:
+                await others.until_seated()
+                return await super().generate(request, on_first_token)
 
-            return await one_call(servers[0], on_start=occupy)
+        return await one_call(Late(0, servers[0].url), others.begin)
 
-    records = with_engine(servers[0], waiting)
-    assert records.calls["status"].tolist() == ["ok"]
-    assert records.calls["first_token_at"].iloc[0] > 5.0
+    [call] = with_engine(servers[0], waiting).calls.itertuples()
+    assert (call.status, call.engine) == ("ok", 0)
+    assert call.first_token_at - call.dispatched_at > STALL
 
 
 def test_a_server_whose_engine_hangs_is_lost_though_it_answers(servers: list[Any]) -> None:
     family = psutil.Process(servers[0].process.pid).children()
     [core] = [each for each in family if "resource_tracker" not in " ".join(each.cmdline())]
     try:
-        records = asyncio.run(one_call(servers[0], on_start=lambda _: core.suspend()))
+        records = asyncio.run(one_call(HttpEngine(0, servers[0].url), lambda _: core.suspend()))
     finally:
         core.resume()
-    assert records.manifest["faults"][0]["reason"] == "no progress for 5 s"
+    assert records.manifest["faults"][0]["reason"] == "no progress for 8 s"
 
 
 def test_a_call_is_moved_when_its_server_is_killed(servers: list[Any]) -> None:
-    async def run() -> RunRecords:
-        task = asyncio.ensure_future(measured(servers, num_maps=24, output_tokens=150))
-        await asyncio.sleep(2.0)
-        servers[1].kill()
-        return await task
+    class Killing(StagePriority):
+        def observe(self, event: Event) -> None:
+            if event.kind is EventKind.FIRST_TOKEN and event.engine_id == 1:
+                servers[1].kill()
 
-    records = asyncio.run(run())
+    records = measured(servers, Killing({"map": 6}), num_maps=24, output_tokens=150)
     assert set(records.calls["status"]) == {"ok"}
     assert [(fault["kind"], fault["engine"]) for fault in records.manifest["faults"]] == [("engine lost", 1)]
 
 
 def test_every_call_in_flight_is_told_when_the_engine_behind_the_server_dies(servers: list[Any]) -> None:
     async def killed(engine: HttpEngine, _: EngineInfo) -> list[Any]:
-        tasks = [asyncio.create_task(generate(engine, f"call {n}", 16, 3000)) for n in range(12)]
-        await asyncio.sleep(1.0)
-        core = psutil.Process(servers[0].process.pid).children(recursive=True)
-        for process in core:
-            os.kill(process.pid, signal.SIGKILL)
+        tasks = [asyncio.create_task(generate(engine, f"call {n}", 16, 4000)) for n in range(12)]
+        await counted(servers[0], num_running=8, num_waiting=4)
+        for process in psutil.Process(servers[0].process.pid).children(recursive=True):
+            process.kill()
         failures = await asyncio.gather(*tasks, return_exceptions=True)
         await until(lambda: engine.failure is not None)  # nothing is in flight any more
         return failures
