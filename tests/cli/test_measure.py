@@ -1,13 +1,16 @@
 """`dovetail measure` as a process: faults, signals, and what it writes, on vLLM's engines and the virtual device."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +22,10 @@ from traces.files import save_workload
 from traces.generators.lengths import fixed_lengths
 from traces.generators.single import single_calls
 from traces.records import RunRecords, read_run
+from traces.workload import Application, Call, Workload, text
+
+#: Seconds after which a test that waits for a process gives up, not a time that anything should take.
+_LIMIT = 300.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -29,12 +36,24 @@ def _vllm() -> None:
         pytest.skip(str(error))
 
 
+def calls_at_once(num_calls: int, output: int) -> Workload:
+    """One application, so that its calls come in one instant on a slow machine, too."""
+    calls = tuple(Call(f"c{n}", (text(f"prompt {n}", 64),), output) for n in range(num_calls))
+    return Workload("calls at once", (Application("a", 0.0, calls),))
+
+
+def pairs(num_apps: int, output: int) -> Workload:
+    """A short call, and then one of `output` tokens, which take some 12 ms each."""
+    short, long = (Call(name, (text(name, 64),), num) for name, num in (("short", 4), ("long", output)))
+    calls = (short, msgspec.structs.replace(long, deps=("short",)))
+    return Workload("pairs", tuple(Application(str(n), 0.0, calls) for n in range(num_apps)))
+
+
 class Run:
     """One command, in a session of its own as in a terminal."""
 
-    def __init__(self, folder: Path, num_calls: int, *options: str, rate: float = 40.0, output: int = 40) -> None:
-        arrivals = np.arange(num_calls) / rate
-        save_workload(single_calls(fixed_lengths(64, output, num_calls), arrivals), folder / "work.json")
+    def __init__(self, folder: Path, workload: Workload, *options: str) -> None:
+        save_workload(workload, folder / "work.json")
         words = ("measure", "work.json", "--device", "virtual", "--out", "run", *options)
         command = [sys.executable, "-m", "dovetail", *words]
         self._folder = folder
@@ -45,20 +64,23 @@ class Run:
         self.err = ""
 
     def engines(self, num_engines: int) -> list[Any]:
-        """The engines' processes, once every engine has run its first steps."""
+        """The engines' processes, once each has begun a call of an odd number: of pairs, the second of one.
+
+        Its first has then ended, and it itself will not have ended soon.
+        """
         import psutil
 
-        give_up_at = time.monotonic() + 120.0  # some 12 s on an idle machine
+        give_up_at = time.monotonic() + _LIMIT  # some 12 s on an idle machine
         while time.monotonic() < give_up_at and self.process.poll() is None:
-            recorded = [file for file in self._folder.rglob("engine-*/*") if "log" not in file.name]
-            if len({file.parent for file in recorded if file.stat().st_size > 0}) == num_engines:
+            begun = [re.search(r"call-\d*[13579]-", file.read_text()) for file in self._folder.rglob("requests.jsonl")]
+            if sum(map(bool, begun)) == num_engines:
                 return psutil.Process(self.process.pid).children(recursive=True)
             time.sleep(0.05)
         raise TimeoutError(self.process.communicate())
 
     def end(self) -> int:
         """Wait for its end; the exit status."""
-        _, self.err = self.process.communicate(timeout=120.0)
+        _, self.err = self.process.communicate(timeout=_LIMIT)
         return self.process.returncode
 
     @property
@@ -66,36 +88,46 @@ class Run:
         return read_run(self._folder / "run")
 
 
-def test_engines_end_by_themselves_when_the_command_is_killed(tmp_path: Path) -> None:
+def running(processes: list[Any]) -> list[Any]:
+    """Those that have not ended; a zombie has."""
     import psutil
 
-    run = Run(tmp_path, 4, "--engines", "2", output=3000)
+    found = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def test_engines_end_by_themselves_when_the_command_is_killed(tmp_path: Path) -> None:
+    run = Run(tmp_path, pairs(4, 3000), "--engines", "2")
     engines = run.engines(2)
     run.process.kill()
     assert run.end() == -signal.SIGKILL
-    assert psutil.wait_procs(engines, timeout=20.0)[1] == []
+    give_up_at = time.monotonic() + _LIMIT
+    while running(engines):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
 
 
 def test_killing_an_engine_in_the_middle_of_a_run_loses_no_call(tmp_path: Path) -> None:
-    run = Run(tmp_path, 200, "--engines", "3")
+    run = Run(tmp_path, pairs(6, 600), "--engines", "3")
     engines = run.engines(3)
-    time.sleep(1.0)
     engines[1].kill()
     assert run.end() == 0, run.err
     assert "lost: its process died" in run.err
     records = run.records
-    assert (records.calls["status"] == "ok").sum() == 200
-    fault = records.manifest["faults"][0]
+    assert (records.calls["status"] == "ok").sum() == 12
+    [fault] = records.manifest["faults"]
     assert (fault["kind"], records.manifest["complete"]) == ("engine lost", True)
     assert fault["num_moved"] > 0
     assert (records.calls["finished_at"] < fault["at"]).any()
 
 
-def test_a_call_that_had_begun_fails_with_its_engine_where_that_is_asked_for(tmp_path: Path) -> None:
-    run = Run(tmp_path, 20, "--on-engine-failure", "fail", rate=10.0, output=500)
-    engines = run.engines(1)
-    time.sleep(1.0)
-    engines[0].kill()
+def test_calls_fail_with_the_last_engine(tmp_path: Path) -> None:
+    run = Run(tmp_path, calls_at_once(20, 4000), "--on-engine-failure", "fail")
+    run.engines(1)[0].kill()
     assert run.end() == 1
     assert "20 of 20 calls not done" in run.err
     assert run.records.manifest["complete"] is False
@@ -104,27 +136,26 @@ def test_a_call_that_had_begun_fails_with_its_engine_where_that_is_asked_for(tmp
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_readable_records_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
     """Ctrl-C goes to all processes of the terminal, SIGTERM to the one that it is sent to."""
-    run = Run(tmp_path, 400, "--engines", "2")
+    run = Run(tmp_path, pairs(8, 3000), "--engines", "2")
     engines = run.engines(2)
-    time.sleep(1.5)
     if number is signal.SIGINT:
         os.killpg(run.process.pid, number)
     else:
         run.process.send_signal(number)
     assert run.end() == 130, run.err
-    assert not any(engine.is_running() for engine in engines)
+    assert running(engines) == []
     records = run.records
     assert (records.manifest["complete"], records.manifest["error"]) == (False, "interrupted")
     counts = records.calls["status"].value_counts()
     assert counts["ok"] > 0
-    assert counts["ok"] + counts["interrupted"] == 400
+    assert counts["ok"] + counts["interrupted"] == 16
     assert len(records.steps) > 0
 
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of 5,000 calls that come at once."""
-    run = Run(tmp_path_factory.mktemp("busy"), 5000, "--engines", "2", "--window", "500", rate=1e6, output=4)
+    run = Run(tmp_path_factory.mktemp("busy"), calls_at_once(5000, 4), "--engines", "2", "--window", "500")
     assert run.end() == 0, run.err
     return run
 
