@@ -31,11 +31,11 @@ def comparison_figures(
     caption = caption_of(simulated.manifest, measured.manifest)
     label = "virtual device" if is_virtual(measured.manifest) else "measured"
     calls = {"simulated": comparison.matched.simulated, label: comparison.matched.measured}
-    yield "scatter", scatter(comparison, caption=caption)
+    yield "scatter", scatter(comparison, measured_label=label, caption=caption)
     yield "latency_cdf", latency_cdf(calls, caption=caption, shown=("ttft", "tpot", "e2e"))
-    yield "stage_errors", stage_errors(comparison.errors, caption=caption)
+    yield "stage_errors", stage_errors(comparison.errors, measured_label=label, caption=caption)
     if len(comparison.split):
-        yield "error_split", waterfall(comparison.split, caption=caption)
+        yield "error_split", waterfall(comparison.split, measured_label=label, caption=caption)
     yield "gantt", gantt(calls, caption=caption)
     if comparison.recosted is not None:
-        yield "step_residuals", step_residuals(simulated.steps, measured.steps, caption=caption)
+        yield "step_residuals", step_residuals(simulated.steps, measured.steps, measured_label=label, caption=caption)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison.critical_path import PART_NAMES
 from analysis.comparison.errors import CALL_ERRORS
@@ -18,13 +19,15 @@ MAX_ROWS = 9
 _TITLES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E latency"}
 
 
-def stage_errors(errors: pd.DataFrame, *, caption: str = "") -> Figure:
+def stage_errors(errors: pd.DataFrame, *, measured_label: str = "measured", caption: str = "") -> Figure:
     """Error of the mean TTFT, TPOT and E2E latency of every stage, with 95% intervals.
 
     Parameters
     ----------
     errors : pandas.DataFrame
         Of `analysis.comparison.errors.error_table`.
+    measured_label : str
+        What the second run is: "virtual device" is not measured hardware.
     caption : str
         See `analysis.plots.style.add_caption`.
 
@@ -48,21 +51,24 @@ def stage_errors(errors: pd.DataFrame, *, caption: str = "") -> Figure:
             ax.axvline(0, color="#555555", linewidth=0.8)
             ax.set_title(_TITLES[metric], loc="left", fontweight="bold")
             ax.set_xlabel("error of the mean (%)")
+            ax.xaxis.set_major_locator(MaxNLocator(4))  # labels of small errors are long
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(np.arange(len(stages)), stages)
         axes[0].invert_yaxis()
         more = f" {rest} smaller stages are not drawn." if rest else ""
-        style.add_caption(figure, f"Bars: simulated / measured - 1; whiskers: 95% intervals.{more} {caption}")
+        style.add_caption(figure, f"Bars: simulated / {measured_label} - 1; whiskers: 95% intervals.{more} {caption}")
     return figure
 
 
-def waterfall(split: pd.DataFrame, *, caption: str = "") -> Figure:
+def waterfall(split: pd.DataFrame, *, measured_label: str = "measured", caption: str = "") -> Figure:
     """From the mean measured JCT to the simulated one, part by part of the critical path.
 
     Parameters
     ----------
     split : pandas.DataFrame
         Of `analysis.comparison.split.error_split`, not empty.
+    measured_label : str
+        What the second run is: "virtual device" is not measured hardware.
     caption : str
         See `analysis.plots.style.add_caption`.
 
@@ -83,7 +89,7 @@ def waterfall(split: pd.DataFrame, *, caption: str = "") -> Figure:
     heights = [measured, *steps, simulated]
     bottoms = [0.0, *(measured + sum(steps[:index]) for index in range(len(steps))), 0.0]
     colours = ["#888888", *(style.PALETTE[1] if step > 0 else style.PALETTE[0] for step in steps), "#444444"]
-    labels = ["measured", *(PART_LABELS[name].replace(", ", ",\n") for name in PART_NAMES), "simulated"]
+    labels = [measured_label, *(PART_LABELS[name].replace(", ", ",\n") for name in PART_NAMES), "simulated"]
     with rc_context(style.SETTINGS):
         figure = style.new_figure(8.0, 3.4)
         ax = figure.subplots()

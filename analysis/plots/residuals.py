@@ -22,13 +22,17 @@ _OVER = (
 )
 
 
-def step_residuals(simulated: pd.DataFrame, measured: pd.DataFrame, *, caption: str = "") -> Figure:
+def step_residuals(
+    simulated: pd.DataFrame, measured: pd.DataFrame, *, measured_label: str = "measured", caption: str = ""
+) -> Figure:
     """Error of the simulated step time: price of each measured step in the simulation / its measured time - 1.
 
     Parameters
     ----------
     simulated, measured : pandas.DataFrame
         Columns `traces.records.STEP_COLUMNS`; neither without a step.
+    measured_label : str
+        What the second run is: "virtual device" is not measured hardware.
     caption : str
         See `analysis.plots.style.add_caption`.
 
@@ -57,7 +61,7 @@ def step_residuals(simulated: pd.DataFrame, measured: pd.DataFrame, *, caption: 
         axes[0].set_ylabel("error of the step time (%)")
         axes[0].set_ylim(*_limits(frame["residual"]))
         style.add_legend(figure, *axes[0].get_legend_handles_labels(), handlelength=1.6)
-        style.add_caption(figure, f"{_summary(frame)} {caption}")
+        style.add_caption(figure, f"{_summary(frame, measured_label)} {caption}")
     return figure
 
 
@@ -76,10 +80,10 @@ def _limits(residual: pd.Series) -> tuple[float, float]:
     return min(float(low) * 1.2, -8.0), max(float(high) * 1.2, 8.0)
 
 
-def _summary(frame: pd.DataFrame) -> str:
+def _summary(frame: pd.DataFrame, measured_label: str) -> str:
     """Median and 95th percentile of the absolute residual, a step counted as often as it ran."""
     absolute = np.repeat(frame["residual"].abs().to_numpy(), frame["count"].clip(upper=1000))
     median, p95 = np.quantile(absolute, [0.5, 0.95]) if len(absolute) else (np.nan, np.nan)
     num_steps = int(frame["count"].sum())
-    shown = f"{num_steps:,} measured steps, absolute error: median {median:.1f}%, p95 {p95:.1f}%"
-    return f"Error: price in the simulation / measured - 1; {shown}."
+    shown = f"{num_steps:,} steps, absolute error: median {median:.1f}%, p95 {p95:.1f}%"
+    return f"Error: price in the simulation / {measured_label} - 1; {shown}."

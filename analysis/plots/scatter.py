@@ -23,12 +23,14 @@ BAND = 0.05
 _LOGARITHMIC = 30.0
 
 
-def scatter(comparison: Comparison, *, caption: str = "") -> Figure:
+def scatter(comparison: Comparison, *, measured_label: str = "measured", caption: str = "") -> Figure:
     """TTFT and E2E latency of every call and JCT of every application, simulated over measured.
 
     Parameters
     ----------
     comparison : Comparison
+    measured_label : str
+        What the second run is: "virtual device" is not measured hardware.
     caption : str
         See `analysis.plots.style.add_caption`.
 
@@ -51,12 +53,21 @@ def scatter(comparison: Comparison, *, caption: str = "") -> Figure:
         _panel(axes[2], applications, [""])
         for ax, title in zip(axes, ("TTFT of calls", "E2E latency of calls", "JCT of applications"), strict=True):
             ax.set_title(title, loc="left", fontweight="bold", pad=16)
-            ax.set_xlabel("measured (s)")
+            ax.set_xlabel(f"{measured_label} (s)")
         axes[0].set_ylabel("simulated (s)")
         handles, labels = axes[0].get_legend_handles_labels()
         style.add_legend(figure, handles, labels, handlelength=1.6)
         style.add_caption(figure, caption)
+        _make_square(figure)
     return figure
+
+
+def _make_square(figure: Figure) -> None:
+    """Equal scales in the places that the panels have; laid out after that, they would lie over caption and legend."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ax in figure.axes:
+        ax.set_aspect("equal", adjustable="box")
 
 
 def thinned(pairs: pd.DataFrame, most: int = MAX_DOTS) -> pd.DataFrame:
@@ -101,5 +112,4 @@ def _limits(ax: Axes, drawn: pd.DataFrame) -> tuple[float, float]:
     high = max(high, low + 1e-9)
     ax.set_xlim(low, high)
     ax.set_ylim(low, high)
-    ax.set_aspect("equal", adjustable="box")
     return low, high

@@ -9,6 +9,8 @@ import matplotlib.image
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 import analysis
 from analysis.comparison.critical_path import PART_NAMES
@@ -16,7 +18,7 @@ from analysis.plots import style
 from analysis.plots.comparison import comparison_figures
 from analysis.plots.errors import waterfall
 from analysis.plots.ranking import ranking_figure
-from analysis.plots.scatter import MAX_DOTS, thinned
+from analysis.plots.scatter import MAX_DOTS, scatter, thinned
 from analysis.ranking import rank_policies
 from analysis.report.page import render
 from policies.least_loaded import LeastLoaded
@@ -79,6 +81,26 @@ def test_every_picture_is_written_with_ink_on_it(runs, comparison, tmp_path):
         assert "map-reduce" in text, f"{name} has no caption"
         names.append(name)
     assert names == ["scatter", "latency_cdf", "stage_errors", "error_split", "gantt", "step_residuals"]
+
+
+def test_pictures_of_a_run_on_the_virtual_device_do_not_call_it_measured(runs, comparison):
+    simulated, other = runs
+    devices = {"backend": "vllm", "devices": ["virtual (profile h100-llama-13b)"]}
+    virtual = replace(other, manifest={**other.manifest, **devices})
+    for name, figure in comparison_figures(simulated, virtual, comparison):
+        words = {text.get_text() for text in figure.findobj(Text)}
+        assert not [line for line in words if "measured" in line.replace("<not> measured", "")], name
+        assert any("irtual device" in line for line in words), name
+
+
+def test_square_panels_lie_between_legend_and_caption(comparison):
+    figure = scatter(comparison, caption="one line of text after the other " * 5)
+    draw = FigureCanvasAgg(figure).get_renderer()
+    figure.canvas.draw()
+    (legend,), (caption,) = figure.legends, [t for t in figure.texts if "one line" in t.get_text()]
+    for ax in figure.axes:
+        panel = ax.get_tightbbox(draw)
+        assert caption.get_window_extent(draw).y1 < panel.y0 < panel.y1 < legend.get_window_extent(draw).y0
 
 
 def test_the_waterfall_leads_from_the_measured_to_the_simulated_mean(comparison):
