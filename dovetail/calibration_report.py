@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def print_report(profile: Profile, raw: RawMeasurement) -> None:
     if skipped := raw.engine.get("num_skipped_points"):
         out.print(f"{skipped} points were left out for want of time")
     out.print(_lateness(raw))
+    out.print(_waking(raw))
     out.print(forms_table(profile))
     out.print(residuals_table(profile))
 
@@ -58,6 +60,15 @@ def _lateness(raw: RawMeasurement) -> str:
         f"decode steps of 1 to 8 calls end after {others:.1f} ms (median); "
         f"ahead of prefills of {largest} tokens and more that is noted after {late:.1f} ms"
     )
+
+
+def _waking(raw: RawMeasurement) -> str:
+    """How many calls the first step of an idle engine had when several were sent at once."""
+    from realexec.calibration.overheads import first_step_sizes
+
+    sizes = Counter(first_step_sizes(raw))
+    steps = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items()))
+    return f"calls sent at once to an idle engine, first steps by their calls: {steps or 'none'}"
 
 
 def forms_table(profile: Profile) -> Table:

@@ -70,8 +70,8 @@ class ModelShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Fitted terms of a step in seconds; see `sim.step_cost.StepTerms` for their meaning.
 
-    The two `synchronous` ones apply with synchronous scheduling only: host time between steps that asynchronous
-    scheduling hides.
+    The `synchronous` ones apply with synchronous scheduling only: host time that asynchronous scheduling hides, between
+    steps and in the launch of a step with prefills.
     """
 
     dense: CurveTable
@@ -90,6 +90,10 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     seconds_per_mixed_step: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    synchronous_seconds_per_mixed_step: float = 0.0
+    synchronous_seconds_per_mixed_decode: float = 0.0
+    synchronous_seconds_per_prefill: float = 0.0
+    synchronous_seconds_per_prefill_token: float = 0.0
 
 
 class Domain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -191,6 +195,22 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: float = 0.0
 
 
+class Waking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How calls that an idle client submits at once reach an idle engine, in seconds.
+
+    Parameters
+    ----------
+    first_submit_interval : float
+        What the first of them takes the client, `Overheads.submit_interval` where that is longer.
+    gather : float
+        From the arrival that wakes the engine: calls that arrive so soon after it are in the first step too, which is
+        planned when the last of them is there.
+    """
+
+    first_submit_interval: float
+    gather: float
+
+
 class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the engine that was measured, in vLLM's names."""
 
@@ -206,7 +226,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits.
 
     `scheduler` says which engine's scheduler the costs belong to; a simulation runs that one. Profiles that were
-    calibrated also say which forms were tried and how certain the terms are.
+    calibrated also say which forms were tried, how certain the terms are, and how an idle engine wakes; without that,
+    only calls of the same instant are in its first step.
     """
 
     name: str
@@ -221,6 +242,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     scheduler: Scheduler = "vllm"
     forms: tuple[Form, ...] = ()
     uncertainty: Uncertainty | None = None
+    waking: Waking | None = None
 
     def step_cost(self, async_scheduling: bool) -> StepCost:
         """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""
@@ -291,6 +313,8 @@ def check_profile(profile: Profile, origin: str) -> None:
     """
     _check_numbers(profile.terms, f"{origin}: terms", minimum=0)
     _check_numbers(profile.overheads, f"{origin}: overheads", minimum=0)
+    if profile.waking is not None:
+        _check_numbers(profile.waking, f"{origin}: waking", minimum=0)
     for name in ("model", "domain", "engine_defaults"):
         _check_numbers(getattr(profile, name), f"{origin}: {name}", minimum=1)
     if profile.tensor_parallel < 1:
@@ -346,19 +370,23 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
     if not async_scheduling:
         per_step += terms.synchronous_seconds_per_step
         decode_batch = _with_slope(decode_batch, terms.synchronous_seconds_per_decode)
+    is_sync = not async_scheduling
     step_terms = StepTerms(
         dense=_curve(terms.dense),
         decode_batch=decode_batch,
         decode_context=_curve(terms.decode_context),
         all_reduce=_curve(terms.all_reduce),
         seconds_per_attention_pair=terms.seconds_per_attention_pair,
-        seconds_per_prefill_token=terms.seconds_per_prefill_token,
-        seconds_per_prefill=terms.seconds_per_prefill,
+        seconds_per_prefill_token=(
+            terms.seconds_per_prefill_token + is_sync * terms.synchronous_seconds_per_prefill_token
+        ),
+        seconds_per_prefill=terms.seconds_per_prefill + is_sync * terms.synchronous_seconds_per_prefill,
         seconds_per_step=per_step,
         repeated_context=None if terms.repeated_context is None else _curve(terms.repeated_context),
         num_resident_tokens=terms.num_resident_tokens,
         capture_sizes=terms.capture_sizes,
-        seconds_per_mixed_step=terms.seconds_per_mixed_step,
+        seconds_per_mixed_step=terms.seconds_per_mixed_step + is_sync * terms.synchronous_seconds_per_mixed_step,
+        seconds_per_mixed_decode=is_sync * terms.synchronous_seconds_per_mixed_decode,
         num_graph_tokens=terms.num_graph_tokens,
         launch_seconds=terms.launch_seconds,
     )

@@ -156,6 +156,8 @@ class StepTerms:
         next larger count. Empty: no padding shows.
     seconds_per_mixed_step : float
         Fixed cost of a step with prefills: its attention is in no CUDA graph.
+    seconds_per_mixed_decode : float
+        Cost of each call that decodes in a step with prefills, beyond what it costs in others.
     num_graph_tokens : int
         Tokens of the largest CUDA graph.
     launch_seconds : float
@@ -175,6 +177,7 @@ class StepTerms:
     num_resident_tokens: int = 0
     capture_sizes: tuple[int, ...] = ()
     seconds_per_mixed_step: float = 0.0
+    seconds_per_mixed_decode: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
 
@@ -195,8 +198,9 @@ class ProfiledStepCost:
         + sum_i [ seconds_per_prefill + seconds_per_prefill_token * n_i
                   + max(seconds_per_attention_pair * (n_i c_i + n_i (n_i + 1) / 2), reading * (c_i + n_i)) ]
 
-    `P` is `T` padded to `capture_sizes`; a step with chunks also takes `seconds_per_mixed_step`, and at
-    least `launch_seconds` where it has more than `num_graph_tokens` tokens.
+    `P` is `T` padded to `capture_sizes`; a step with chunks also takes `seconds_per_mixed_step`
+    and `d` times `seconds_per_mixed_decode`, and at least `launch_seconds` where it has more than `num_graph_tokens`
+    tokens.
 
     The maximum is the roofline of a chunk's attention: bound by arithmetic for long chunks, by reading the cache for
     short ones on a long context, where `reading` is the last value of `decode_context`. A step without tokens costs
@@ -240,6 +244,7 @@ class ProfiledStepCost:
             self._tabulate(2 * num_tokens)
         seconds = (
             terms.seconds_per_mixed_step
+            + terms.seconds_per_mixed_decode * num_decodes
             + self._whole_batch[num_tokens]
             + self._decode_batch[num_decodes]
             + self._context[num_decodes] * num_context_tokens

@@ -27,6 +27,10 @@ _SCALARS = (
     "seconds_per_step",
     "synchronous_seconds_per_step",
     "synchronous_seconds_per_decode",
+    "synchronous_seconds_per_mixed_step",
+    "synchronous_seconds_per_mixed_decode",
+    "synchronous_seconds_per_prefill",
+    "synchronous_seconds_per_prefill_token",
 )
 
 

@@ -11,6 +11,9 @@ from realexec.calibration.point import Limits, PlannedCall, Point, Wave
 
 _MAX_CONTEXT_TOKENS = 300_000  # read in one step of a sharing point: more would take a tenth of a second each
 
+_IDLE_PROMPTS = (32, 300, 1000)
+_IDLE_GROUPS = (4, 8)  # calls sent at once
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -126,8 +129,8 @@ def sharing_points(limits: Limits, extent: Extent) -> Iterator[Point]:
 
 
 def idle_points(limits: Limits, extent: Extent) -> Iterator[Point]:
-    """Calls into an idle engine, one by one, two by two and many at once."""
-    for tokens in (32, 300, 1000):
+    """Calls into an idle engine, one by one, two by two, in groups and many at once."""
+    for tokens in _IDLE_PROMPTS:
         name = f"idle {tokens}"
         singles = tuple((PlannedCall(((f"{name} single {index}", tokens),), 6),) for index in range(extent.num_idle))
         pairs = tuple(
@@ -135,6 +138,13 @@ def idle_points(limits: Limits, extent: Extent) -> Iterator[Point]:
             for index in range(extent.num_idle)
         )
         yield Point(name, "idle", (), (*singles, *pairs))
+        groups = tuple(
+            tuple(PlannedCall(((f"{name} {size} at once {index} {each}", tokens),), 3) for each in range(size))
+            for size in _IDLE_GROUPS
+            if size * (tokens + limits.block_size) <= limits.num_tokens
+            for index in range(extent.num_idle)
+        )
+        yield Point(f"groups of {tokens}", "client", (), groups)
     num_calls = min(64, limits.max_num_seqs)
     waves = tuple(
         tuple(PlannedCall(((f"burst {index} {each}", 16),), 3) for each in range(num_calls)) for index in range(3)

@@ -7,14 +7,14 @@ part in that either.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sim.fitting.design import Design
-from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements
+from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements, synchronous_refinements
 from sim.fitting.linear import huber_lstsq
 from sim.fitting.output import residual
 from sim.fitting.samples import Sample
@@ -66,7 +66,11 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
     usable = [sample for sample in samples if is_usable(sample)]
     fitted = [sample for sample in usable if not sample.held_out and not sample.is_launch_bound]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
-    form, record = choose_form([sample for sample in fitted if sample.asynchronous] or fitted, capture_sizes)
+    overlapped = [sample for sample in fitted if sample.asynchronous]
+    form, record = choose_form(overlapped or fitted, capture_sizes)
+    if overlapped and len(overlapped) < len(fitted):
+        form, more = choose_synchronous(form, fitted)
+        record += more
     values = coefficients_of(form, fitted)
     terms = form.terms(values)
     return CalibratedFit(
@@ -81,14 +85,31 @@ def is_usable(sample: Sample) -> bool:
 
 def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
     """The form that cross-validation keeps, and the record of all tried."""
-    form = base_form(samples)
-    errors = cross_validated(form, samples)
-    tried = [(_record("base", form, errors), form)]
-    for name, changes in refinements(samples, capture_sizes):
+    return _search("base", base_form(samples), refinements(samples, capture_sizes), samples)
+
+
+def choose_synchronous(form: StepForm, samples: Sequence[Sample]) -> tuple[StepForm, list[Form]]:
+    """What synchronous scheduling adds to a form: cross-validation over its points, the asynchronous ones all kept."""
+    overlapped = [sample for sample in samples if sample.asynchronous]
+    tested = [sample for sample in samples if not sample.asynchronous]
+    return _search("synchronous scheduling: base", form, synchronous_refinements(), tested, overlapped)
+
+
+def _search(
+    base: str,
+    form: StepForm,
+    steps: Iterable[tuple[str, list[dict[str, Any]]]],
+    samples: Sequence[Sample],
+    others: Sequence[Sample] = (),
+) -> tuple[StepForm, list[Form]]:
+    """Refine a form step by step as far as cross-validation over `samples` supports; the record of all tried."""
+    errors = cross_validated(form, samples, others)
+    tried = [(_record(base, form, errors), form)]
+    for name, changes in steps:
         if "num_resident_tokens" in changes[0] and not form.repeated_context:
             continue
         candidates = [replace(form, **change) for change in changes]
-        results = [(cross_validated(each, samples), each) for each in candidates]
+        results = [(cross_validated(each, samples, others), each) for each in candidates]
         details = [_detail(change) if len(changes) > 1 else "" for change in changes]
         tried += [
             (_record(name + more, each, found), each) for more, (found, each) in zip(details, results, strict=True)
@@ -108,15 +129,15 @@ def _is_better(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> b
     return bool(is_sure and _score(new) < (1 - MIN_GAIN) * _score(old))
 
 
-def cross_validated(form: StepForm, samples: Sequence[Sample]) -> np.ndarray:
-    """Relative errors of every sample, predicted from the points of the other folds."""
+def cross_validated(form: StepForm, samples: Sequence[Sample], others: Sequence[Sample] = ()) -> np.ndarray:
+    """Relative errors of every sample, predicted from `others` and the points of the other folds."""
     points = sorted({sample.point for sample in samples})
     folds = {point: index % _NUM_FOLDS for index, point in enumerate(np.random.default_rng(0).permutation(points))}
     fold_of = np.array([folds[sample.point] for sample in samples])
     errors = np.zeros(len(samples))
     for fold in range(_NUM_FOLDS):
         values = coefficients_of(
-            form, [sample for sample, is_out in zip(samples, fold_of == fold, strict=True) if not is_out]
+            form, [*others, *(sample for sample, is_out in zip(samples, fold_of == fold, strict=True) if not is_out)]
         )
         left_out = np.flatnonzero(fold_of == fold)
         tested = [samples[index] for index in left_out.tolist()]
@@ -133,7 +154,7 @@ def coefficients_of(form: StepForm, samples: Sequence[Sample]) -> dict[str, floa
     overlapped = [sample for sample in samples if sample.asynchronous]
     values = _solved(form, overlapped or samples, {}, form.names)
     others = [sample for sample in samples if not sample.asynchronous]
-    return _solved(form, others, values, _SYNCHRONOUS) if overlapped and others else values
+    return _solved(form, others, values, (*_SYNCHRONOUS, *form.synchronous)) if overlapped and others else values
 
 
 def _solved(

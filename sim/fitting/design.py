@@ -93,8 +93,18 @@ def _row(form: StepForm, load: Load, num_padded: int, is_async: bool) -> list[fl
         *((float(bool(load.prefills)),) if form.per_mixed_step else ()),
         0.0 if is_async else 1.0,
         0.0 if is_async else float(load.num_decodes),
+        *(0.0 if is_async else _num_charged(name, load) for name in form.synchronous),
         0.0,
     ]
+
+
+def _num_charged(name: str, load: Load) -> float:
+    """What a coefficient of `StepForm.synchronous` counts in a step."""
+    if not load.prefills:
+        return 0.0
+    num_new = sum(new for new, _ in load.prefills)
+    counts = {"step": 1, "decode": load.num_decodes, "prefill": len(load.prefills), "token": num_new}
+    return float(counts[name.rpartition("_")[2]])
 
 
 def _num_cheap_tokens(form: StepForm, sharing: Sharing) -> float:

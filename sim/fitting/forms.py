@@ -21,6 +21,14 @@ _RESIDENT = (128, 256, 512, 1024, 1536, 2048, 3072, 4096)
 #: Shortest launches that are tried, in seconds.
 _LAUNCH = (0.018, 0.02, 0.022, 0.024, 0.026, 0.028, 0.03, 0.032)
 
+#: What a step with prefills may take more under synchronous scheduling, in the order in which it is added.
+_SYNCHRONOUS = {
+    "synchronous_seconds_per_mixed_step": "fixed cost of a step with prefills",
+    "synchronous_seconds_per_mixed_decode": "cost of a call that decodes beside prefills",
+    "synchronous_seconds_per_prefill": "cost of a chunk",
+    "synchronous_seconds_per_prefill_token": "cost of a prefill token",
+}
+
 _TOKENS = (1, 128, 256, 384, 512, 640, 768, 1024, 1152, 1536, 2048, 3072, 4096, 8192)
 
 
@@ -44,6 +52,8 @@ class StepForm:
         Steps of more tokens are launched kernel by kernel; 0: not told apart.
     launch_seconds : float
         Shortest duration of such a step with prefills.
+    synchronous : tuple of str
+        Coefficients of steps with prefills under synchronous scheduling, beside the two that all steps have.
     """
 
     dense: tuple[int, ...]
@@ -56,6 +66,7 @@ class StepForm:
     per_mixed_step: bool = False
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    synchronous: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -70,6 +81,7 @@ class StepForm:
             *(("seconds_per_mixed_step",) if self.per_mixed_step else ()),
             "synchronous_seconds_per_step",
             "synchronous_seconds_per_decode",
+            *self.synchronous,
             IDLE_START,
         ]
 
@@ -99,6 +111,7 @@ class StepForm:
             seconds_per_mixed_step=rounded(values.get("seconds_per_mixed_step", 0.0)),
             num_graph_tokens=self.num_graph_tokens,
             launch_seconds=self.launch_seconds,
+            **{name: rounded(values[name]) for name in self.synchronous},
         )
 
 
@@ -139,6 +152,13 @@ def refinements(
     if capture_sizes and most_tokens > capture_sizes[-1]:
         changes = [{"launch_seconds": seconds, "num_graph_tokens": capture_sizes[-1]} for seconds in _LAUNCH]
         yield "shortest launch of steps without a graph, seconds", changes
+
+
+def synchronous_refinements() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """What synchronous scheduling may add to a form: as in `refinements`, each with those before it."""
+    names = tuple(_SYNCHRONOUS)
+    for num_terms, name in enumerate(names, start=1):
+        yield f"synchronous scheduling: {_SYNCHRONOUS[name]}", [{"synchronous": names[:num_terms]}]
 
 
 def _up_to(knots: tuple[int, ...], most: int) -> tuple[int, ...]:

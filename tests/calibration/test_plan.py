@@ -72,6 +72,15 @@ def test_the_whole_plan_fits_ten_minutes_with_two_engine_starts(card):
     assert estimated_seconds(points, cost, 2048) + 65 + 40 < 600
 
 
+def test_an_idle_engine_is_woken_by_groups_of_several_sizes_and_lengths():
+    sizes = {}
+    for point in PLANS["h200", "full"]:
+        if point.kind in ("idle", "client"):
+            for wave in point.waves:
+                sizes.setdefault(wave[0].num_prompt_tokens, set()).add(len(wave))
+    assert all({2, 4, 8} <= sizes[tokens] for tokens in (32, 300, 1000))
+
+
 def test_another_seed_gives_another_order_of_the_same_points():
     points, other = PLANS["h100", "small"], plan(H100, SMALL, seed=1)
     assert [point.name for point in points] != [point.name for point in other]

@@ -3,11 +3,12 @@
 import itertools
 import timeit
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.profile import list_profiles, load_profile
+from sim.profile import list_profiles, load_profile, step_cost_of
 from sim.step_cost import Curve, ProfiledStepCost, StepTerms
 
 COSTS = {
@@ -124,6 +125,22 @@ def test_a_step_with_prefills_costs_its_fixed_part_once_and_a_decode_step_none()
     chunks = [(10, 0), (10, 0)]
     assert mixed.step(4, 400, chunks) == pytest.approx(plain.step(4, 400, chunks) + 0.001)
     assert mixed.step(4, 400, ()) == plain.step(4, 400, ())
+
+
+def test_calls_that_decode_beside_prefills_may_cost_more_than_others():
+    plain, dearer = (ProfiledStepCost(StepTerms(Curve(), seconds_per_mixed_decode=each)) for each in (0.0, 0.001))
+    assert dearer.step(4, 400, [(10, 0)]) == pytest.approx(plain.step(4, 400, [(10, 0)]) + 0.004)
+    assert dearer.step(4, 400, ()) == plain.step(4, 400, ())
+
+
+def test_host_time_of_steps_with_prefills_counts_with_synchronous_scheduling_alone():
+    names = ("mixed_step", "mixed_decode", "prefill", "prefill_token")
+    terms = load_profile("a100-llama-13b").terms
+    added = msgspec.structs.replace(terms, **{f"synchronous_seconds_per_{name}": 0.001 for name in names})
+    step = (5, 500, [(20, 0), (20, 0)])
+    for is_async, extra in ((True, 0.0), (False, 0.001 * (1 + 5 + 2 + 40))):
+        before, after = (step_cost_of(each, is_async).step(*step) for each in (terms, added))
+        assert after == pytest.approx(before + extra)
 
 
 def test_only_steps_with_prefills_beyond_the_largest_graph_take_at_least_their_launch():
