@@ -102,8 +102,12 @@ def add_legend(drawn: Figure, handles: Sequence[Artist]) -> None:
 def _panel(ax: Axes, means: pd.DataFrame, x: str, figure: str, colours: dict[str, str]) -> None:
     own = means[means["figure"] == figure]
     places = _places(own[x])
+    width = max(places.values()) - min(places.values()) or 1.0
     for index, (policy, colour) in enumerate(colours.items()):
-        _line(ax, own[own["policy"] == policy].set_index(x), places, index, colour)
+        # Spread sideways a little, or the marks of all policies would cover one another.
+        shift = _SPREAD * width * (index - (len(colours) - 1) / 2)
+        beside = {value: place + shift for value, place in places.items()}
+        _line(ax, own[own["policy"] == policy].set_index(x), beside, index, colour)
     bound = means[means["figure"] == "jct_bound"].groupby(x, sort=False)["mean"].mean()
     if figure.startswith("jct"):
         ax.plot(
@@ -124,9 +128,7 @@ def _places(values: pd.Series) -> dict[float | str, float]:
 
 
 def _line(ax: Axes, own: pd.DataFrame, places: dict[float | str, float], index: int, colour: str) -> None:
-    width = max(places.values()) - min(places.values()) or 1.0
-    # Spread sideways a little, or the marks of all policies would cover one another.
-    at = np.array([places[value] for value in own.index]) + _SPREAD * width * (index - 3.5)
+    at = np.array([places[value] for value in own.index])
     reach = (own["high"] - own["mean"]).to_numpy()
     look: dict[str, Any] = {
         "color": colour,

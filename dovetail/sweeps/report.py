@@ -79,7 +79,7 @@ def _summary(spec: Spec, means: pd.DataFrame, differences: pd.DataFrame) -> Tabl
     table = Table(box=None, title_justify="left", title="Mean JCT, simulated, 95% intervals over seeds")
     others = [key for key in spec.keys if key != "policy"]
     for name in [*others, "lower bound", spec.reference, "best observable", "oracle"]:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # a value of an axis that is cut off could be any
     by_setting = means.groupby(others, sort=False)
     compared = dict(list(differences.groupby(others, sort=False))) if not differences.empty else {}
     for values, own in by_setting:

@@ -8,6 +8,7 @@ import pytest
 from analysis.plots import style
 from analysis.plots.cdf import MAX_POINTS, cdf_points, latency_cdf
 from analysis.plots.gantt import OTHER_STAGES, gantt, lanes, legend_stages, place
+from analysis.plots.sweep_lines import lines_by_workload
 from analysis.plots.workload import describe_workload, level_widths
 from traces.workload import Application, Call, Workload, output_of, text
 
@@ -136,3 +137,13 @@ def test_width_by_depth_averages_the_applications_that_are_that_deep():
     assert widths["mean"].tolist() == pytest.approx([7 / 3, 1.0])
     assert widths["largest"].tolist() == [4, 1]
     assert widths.index.tolist() == [1, 2]  # as `traces.describe` counts
+
+
+@pytest.mark.parametrize("policies", [["fifo"], ["fifo", "gang", "oracle"]])
+def test_policies_of_a_sweep_stand_evenly_around_their_load(policies):
+    fixed = {"workload": "w", "mean": 2.0, "low": 1.5, "high": 2.5, "is_saturated": False}
+    settings = [(load, policy) for load in (0.3, 0.5) for policy in policies]
+    rows = [{"load": load, "policy": policy, "figure": "jct_mean", **fixed} for load, policy in settings]
+    (ax,) = lines_by_workload(pd.DataFrame(rows), "load", "offered load", oracle="oracle").axes
+    places = [line.get_xdata() for line in ax.lines if line.get_marker() in list("osD")]
+    assert np.mean(places, axis=0) == pytest.approx([0.3, 0.5])
