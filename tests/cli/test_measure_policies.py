@@ -6,23 +6,17 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from analysis.agreement import agreement
-from analysis.comparison.matching import match_calls
-from analysis.metrics import e2e
 from policies.gateway import Gateway
 from policies.interface import Policy
 from policies.load import load_policy, policy_names
 from realexec.kept import KeptEngine, release_all
 from realexec.run import RealCluster, measure
 from realexec.vllm_engine import VllmEngine, VllmOptions
-from sim.profile import load_profile
-from sim.run import SimulatedCluster, settings_of, simulate
 from sim.vllm_version import require_vllm
 from traces.generators.agents import AgentsShape, multi_agent_rounds
 from traces.generators.chat import ChatShape, chat_sessions
 from traces.generators.lengths import LogNormal
 from traces.generators.mapreduce import map_reduce
-from traces.generators.single import single_calls
 from traces.records import RunRecords
 from traces.workload import Workload
 
@@ -74,23 +68,3 @@ def test_every_policy_runs_every_kind_of_application(
     assert (calls["first_token_at"] <= calls["finished_at"]).all()
     dispatched = records.decisions[records.decisions["outcome"] == "dispatch"]
     assert len(dispatched) == len(calls)
-
-
-def spread_calls() -> Workload:
-    """Calls whose simulated ends lie at least 50 ms apart: no code of the host's can change their order."""
-    rng = np.random.default_rng(368)  # of 400 seeds, the one with the widest gaps
-    lengths = np.column_stack([rng.integers(100, 400, 14), rng.integers(5, 60, 14)])
-    return single_calls(lengths, np.zeros(14))
-
-
-def test_a_simulation_takes_the_decisions_of_the_virtual_device_and_about_its_time(measured: Measure) -> None:
-    profile = load_profile("h100-llama-13b")
-    cluster, gateway = SimulatedCluster(profile, NUM_ENGINES, settings_of(profile)), Gateway(window=2)
-    simulated, real = simulate(spread_calls(), Policy(), cluster, gateway), measured(spread_calls(), Policy(), gateway)
-    assert np.diff(np.sort(simulated.calls["finished_at"])).min() > 0.05
-    found = agreement(simulated.decisions, real.decisions)
-    assert found.share == 1.0, found.first_difference
-    matched = match_calls(simulated.calls, real.calls)
-    errors = e2e(matched.simulated) / e2e(matched.measured) - 1.0
-    # 5 %: what the project set itself for this comparison.
-    assert errors.abs().mean() < 0.05
