@@ -58,12 +58,18 @@ def notes(csv: Path | None, as_json: bool) -> None:
 
 @reproduce.command()
 @_row_options
-def measured(csv: Path | None, as_json: bool) -> None:
+@click.option(
+    "--profile",
+    default="h100-llama-13b",
+    show_default=True,
+    help="Simulate with this one; to h100-llama-13b-from-h200 no run contributed.",
+)
+def measured(csv: Path | None, as_json: bool, profile: str) -> None:
     """Five load shapes measured on one H100 with vLLM, beside their simulation."""
     from reproduce.measured import rows
     from reproduce.report import print_measured
 
-    _report(rows, print_measured, csv, as_json)
+    _report(lambda: rows(profile), lambda console, found: print_measured(console, found, profile=profile), csv, as_json)
 
 
 @reproduce.command()

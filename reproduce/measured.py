@@ -1,9 +1,9 @@
 """Simulated beside measured: five load shapes that a real vLLM 0.24.0 ran on one H100.
 
 The runs are this project's own (data/measured_h100_13b, Llama-13B shape, fp16, random weights, asynchronous scheduling,
-prefix caching on). Each is simulated with the shipped profile `h100-llama-13b` under the limits that the engine itself
-reported. The profile was fitted to single steps and host delays, some of them taken from these runs; `_IN_FIT` says of
-which. No latency of any run was fitted.
+prefix caching on). Each is simulated under the limits that the engine itself reported. The profile `h100-llama-13b` was
+fitted to single steps and host delays, some of them taken from these runs; `_IN_FIT` says of which. No latency of any
+run was fitted. To `h100-llama-13b-from-h200` none of these runs contributed anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 from policies.fifo import Fifo
 from policies.gateway import Gateway
 from reproduce.run_figures import compared, times
-from sim.profile import load_profile
+from sim.profile import Profile, load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from traces.workload import Application, Call, Segment, Workload, output_of, text
 
@@ -41,8 +41,13 @@ def scenario_workload(scenario: dict[str, Any]) -> Workload:
     return Workload(scenario["name"], tuple(_application(app) for app in scenario["definition"]["apps"]))
 
 
-def rows() -> pd.DataFrame:
+def rows(profile: str = PROFILE) -> pd.DataFrame:
     """One row a scenario: simulated and measured makespan, latency, TTFT, steps and preemptions.
+
+    Parameters
+    ----------
+    profile : str
+        Name of a shipped profile, or a file.
 
     Returns
     -------
@@ -50,7 +55,8 @@ def rows() -> pd.DataFrame:
         Columns of `reproduce.run_figures.compared`, and counts. Measured steps are all messages of the engine core, an
         empty step's among them (`reproduce.schedules` has the range).
     """
-    return pd.DataFrame([_row(name, in_fit) for name, in_fit in _IN_FIT.items()])
+    loaded = load_profile(profile)
+    return pd.DataFrame([_row(name, loaded, in_fit and profile == PROFILE) for name, in_fit in _IN_FIT.items()])
 
 
 def _application(app: dict[str, Any]) -> Application:
@@ -74,9 +80,8 @@ def _segment(part: list[Any]) -> Segment:
     return text(f"random-{part[1]}", part[2]) if part[0] == "rand" else output_of(part[1])
 
 
-def _row(name: str, in_fit: bool) -> dict[str, Any]:
+def _row(name: str, profile: Profile, in_fit: bool) -> dict[str, Any]:
     scenario = load_scenario(name)
-    profile = load_profile(PROFILE)
     limits = scenario["engine"]
     settings = settings_of(
         profile,
@@ -88,7 +93,7 @@ def _row(name: str, in_fit: bool) -> dict[str, Any]:
     )
     gateway = Gateway(window=scenario["definition"]["window"])
     records = simulate(scenario_workload(scenario), Fifo(), SimulatedCluster(profile, 1, settings), gateway)
-    row: dict[str, Any] = {"scenario": name, "calls": len(records.calls), "steps in fit": in_fit}
+    row: dict[str, Any] = {"run": name, "calls": len(records.calls), "steps in fit": in_fit}
     row |= compared(times(records.calls), [times(_measured(run, scenario)) for run in scenario["runs"]])
     return row | {
         "steps measured": _joined(len(run["iters"]) for run in scenario["runs"]),

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from reproduce import log, measured, notes, parrot
 from reproduce.cards import MISSING_CARDS
-from reproduce.run_figures import TIMES
+from reproduce.run_figures import TIMES, mean_absolute_errors
 from reproduce.tables import frame_table, print_rows
 
 
@@ -58,26 +58,30 @@ def print_parrot(console: Console, points: pd.DataFrame | None = None, *, every_
     print_rows(console, misses, title=f"figure 11: off by more than 2% ({len(misses)} points)")
 
 
-def print_measured(console: Console, rows: pd.DataFrame | None = None) -> None:
-    """Measured scenarios beside their simulation, one table a figure.
+def print_measured(console: Console, rows: pd.DataFrame | None = None, *, profile: str = measured.PROFILE) -> None:
+    """Measured scenarios beside their simulation, one table a figure, and the errors over all of them.
 
     Parameters
     ----------
     console : rich.console.Console
     rows : pandas.DataFrame, optional
         From `reproduce.measured.rows`; simulated here when left out.
+    profile : str
+        With which they were simulated.
     """
-    found = measured.rows() if rows is None else rows
+    found = measured.rows(profile) if rows is None else rows
     for figure in TIMES:
-        chosen = found[["scenario", *(column for column in found.columns if column.startswith(figure))]]
+        chosen = found[["run", *(column for column in found.columns if column.startswith(figure))]]
         chosen.columns = [column.removeprefix(figure).strip() for column in chosen.columns]
         console.print(frame_table(chosen, title=figure, digits=3))
     counts = [f"{count} {kind}" for count in ("steps", "preemptions") for kind in ("measured", "simulated")]
-    others = ["scenario", "calls", *counts, "steps in fit"]
+    others = ["run", "calls", *counts, "steps in fit"]
     console.print(frame_table(found[others], title="steps and preemptions, and what was fitted"))
+    console.print(frame_table(mean_absolute_errors(found), title="errors of the simulation"))
     console.print(
         "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats; noise: "
         "the highest repeat above the lowest. "
-        f"Simulated: profile {measured.PROFILE}. Steps in fit: single steps and host delays of the scenario took "
-        "part in fitting the profile; its latencies did not."
+        f"Simulated: profile {profile}. "
+        + ("Steps in fit: single steps and host delays of the run took part in fitting it; its latencies did not.")
+        * bool(found["steps in fit"].any())
     )

@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
-
-from sim.fitting.timelines import StepPoint
 
 #: Relative error from which on a point counts linearly, not quadratically (Huber).
 HUBER_RELATIVE = 0.01
 NUM_REWEIGHTINGS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Knots:
-    """Where the fitted curves bend; the first knot carries the value, the others the slopes to them.
-
-    Parameters
-    ----------
-    dense, decode_batch : tuple of int
-        Knots of the curves of the same name in `sim.step_cost.StepTerms`.
-    """
-
-    dense: tuple[int, ...]
-    decode_batch: tuple[int, ...]
-
-
-def features(step: StepPoint, knots: Knots) -> np.ndarray:
-    """Row of the design matrix: dense constant and rises, decode-batch rises, context tokens.
-
-    The rise to a knot is how far the count has come from the knot before to this one, between 0 and 1, and more beyond
-    the last knot; its coefficient is the rise of the curve there, so that non-negative coefficients make it monotone.
-    """
-    num_tokens = step.num_decodes + sum(new for new, _ in step.prefills)
-    return np.array(
-        [1.0, *rises(num_tokens, knots.dense), *rises(step.num_decodes, knots.decode_batch), step.num_context_tokens]
-    )
-
-
 def rises(count: int, knots: Sequence[int]) -> list[float]:
+    """How far a count has come from each knot to the next, between 0 and 1, and more beyond the last knot.
+
+    The coefficient of each is the rise of a curve there, so that non-negative coefficients make the curve monotone.
+    """
     rises = []
     for index in range(1, len(knots)):
         left, right = knots[index - 1], knots[index]

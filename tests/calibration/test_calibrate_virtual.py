@@ -2,15 +2,16 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from realexec.calibration.profile import calibrated_profile
 from realexec.calibration.session import Session, Setup
 from realexec.vllm_engine import VllmEngine, VllmOptions
-from sim.profile import load_profile
 from sim.vllm_version import require_vllm
+from tests.calibration.conftest import plain_profile
 
-KNOWN = load_profile("h100-llama-13b")
+KNOWN = plain_profile()
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +21,12 @@ def measured(tmp_path_factory):
     except ValueError as error:
         pytest.skip(str(error))
     kept, lines = [], []
+    known = tmp_path_factory.mktemp("profile") / "plain.json"
+    known.write_bytes(msgspec.json.encode(KNOWN))
 
     def make_engine(async_scheduling, folder):
-        options = VllmOptions(device="virtual", model="llama-13b", limits={"async_scheduling": async_scheduling})
+        limits = {"async_scheduling": async_scheduling}
+        options = VllmOptions(device="virtual", model="llama-13b", profile=str(known), limits=limits)
         return VllmEngine(0, options, folder)
 
     cost = KNOWN.step_cost(async_scheduling=True)

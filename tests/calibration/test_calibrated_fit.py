@@ -12,6 +12,7 @@ from sim.fitting.calibrated import coefficients_of, covariance, is_usable, predi
 from sim.fitting.forms import base_form
 from sim.profile import load_profile
 from sim.step_cost import Sharing
+from tests.calibration.conftest import plain_profile
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_sharing_is_found_where_it_is_cheaper(calibrated):
 
 
 def test_no_sharing_is_found_where_there_is_none(make_raw, small_plan):
-    profile = load_profile("h100-llama-13b")
+    profile = plain_profile()
     found, _, _ = calibrated_profile("plain", make_raw(small_plan, profile), profile.model)
     assert found.terms.repeated_context is None
     assert found.terms.decode_context.seconds[0] == pytest.approx(profile.terms.decode_context.seconds[0], rel=0.03)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.profile import load_profile
 from sim.sharing import SharedTokens
 from sim.step_cost import UNSHARED, Curve, ProfiledStepCost, Sharing, StepTerms, padded_counts
+from tests.calibration.conftest import plain_profile
 
 TERMS = StepTerms(
     dense=Curve((1, 100), (0.01, 0.02)),
@@ -70,7 +70,7 @@ def test_a_prefill_beside_calls_that_share_costs_what_it_costs_beside_others():
 
 
 def test_profiles_without_the_term_charge_shared_tokens_like_others():
-    cost = load_profile("h100-llama-13b").step_cost(async_scheduling=True)
+    cost = plain_profile().step_cost(async_scheduling=True)
     assert cost.step(16, 20_000, (), Sharing(12_000, 800)) == cost.step(16, 20_000, (), UNSHARED)
 
 

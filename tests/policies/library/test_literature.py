@@ -161,8 +161,8 @@ def test_prefix_affinity_wins_when_many_prefixes_do_not_fit_one_engine(compariso
 def test_a_popular_prefix_herds_calls_and_the_guard_prevents_it(comparison):
     """One of 8 prompts gets 20 of 27 calls. The thresholds of cache-aware routing are too wide for so few calls."""
     popular = comparison(assistants(24.0, 8, 1500, hot=20.0), num_engines=4)
-    assert popular.difference(unguarded, LeastLoaded).low > 0.2
-    assert popular.difference(CacheAware, LeastLoaded).low > 0.2
+    assert popular.difference(unguarded, LeastLoaded).low > 0.05
+    assert popular.difference(CacheAware, LeastLoaded).low > 0.05
     assert popular.difference(PrefixAffinity, LeastLoaded).is_gain
     assert popular.difference(guarded_by_tokens, LeastLoaded).is_gain
 
