@@ -30,7 +30,7 @@ def print_report(profile: Profile, raw: RawMeasurement) -> None:
     if skipped := raw.engine.get("num_skipped_points"):
         out.print(f"{skipped} points were left out for want of time")
     out.print(_lateness(raw))
-    out.print(_waking(raw))
+    out.print(_first_steps(raw))
     out.print(forms_table(profile))
     out.print(residuals_table(profile))
 
@@ -62,7 +62,7 @@ def _lateness(raw: RawMeasurement) -> str:
     )
 
 
-def _waking(raw: RawMeasurement) -> str:
+def _first_steps(raw: RawMeasurement) -> str:
     """How many calls the first step of an idle engine had when several were sent at once."""
     from realexec.calibration.overheads import first_step_sizes
 

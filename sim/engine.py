@@ -92,7 +92,7 @@ class Engine:
         if self._visiting:
             return  # the visit sets the alarm when it is done
         if self._idle:
-            self._wake_for(arrived_at)
+            self._wake_at(arrived_at)
         elif self._alarm_step > self._past + 1 and self.scheduler.may_change_next_step():
             step = self._boundary_after(arrived_at)
             if step < self._alarm_step:
@@ -100,14 +100,9 @@ class Engine:
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
 
-    def _wake_for(self, arrived_at: float) -> None:
-        """An arrival at an idle engine wakes it, or puts off its first planning until it is there as well."""
-        alarm = self._alarm
-        if alarm is None or (alarm.at < arrived_at and self._frontend.is_gathered(arrived_at)):
-            self._wake_at(arrived_at)
-
     def _wake_at(self, at: float) -> None:
-        self._set_alarm(self.scheduler.step + 1 - self._depth, at)
+        if self._alarm is None:
+            self._set_alarm(self.scheduler.step + 1 - self._depth, at)
 
     def _set_alarm(self, step: int, at: float) -> None:
         if self._alarm is not None:
@@ -125,7 +120,7 @@ class Engine:
             self._visit(step, at, finished)
             if self._idle:
                 if self._inbox:
-                    self._wake_at(max(self._frontend.wakes_at(), at))
+                    self._wake_at(max(self._inbox[0].arrived_at, at))
                 break
             step = self._next_visit(at)
             end = self._end_of(step)

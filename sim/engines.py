@@ -10,7 +10,7 @@ from sim.engine import Engine
 from sim.frontend import EngineDelays
 from sim.hugging_face import OneAtATime
 from sim.parrot_engine import ParrotBatcher, ParrotSettings
-from sim.profile import Profile, Scheduler, Waking
+from sim.profile import Profile, Scheduler
 from sim.settings import EngineSettings
 from sim.stepped import Batcher, SteppedEngine
 from sim.vllm_2023 import Vllm2023Batcher, Vllm2023Settings
@@ -84,13 +84,11 @@ def older_batcher(scheduler: Scheduler, settings: EngineSettings) -> Batcher:
 
 def engine_delays(profile: Profile) -> EngineDelays:
     """Host time between a client and its engine core, from the profile's measured overheads."""
-    overheads, waking = profile.overheads, profile.waking or Waking(0.0, 0.0)
+    overheads = profile.overheads
     return EngineDelays(
         receive=overheads.client_to_engine + overheads.call,
         reply=overheads.engine_to_client,
         wake=overheads.idle_wakeup,
         start=overheads.idle_start,
         interval=overheads.submit_interval,
-        first_interval=waking.first_submit_interval,
-        gather=waking.gather,
     )

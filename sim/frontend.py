@@ -31,11 +31,6 @@ class EngineDelays:
         From an idle core's first planning to the start of the step.
     interval : float
         Between two calls that are handed over at once: the client sends one after the other.
-    first_interval : float
-        The same between the first of them and the second, where that is longer.
-    gather : float
-        From the arrival that wakes an idle core: what arrives so soon after it is in the first step too, which is
-        planned when the last of it is there.
     """
 
     receive: float = 0.0
@@ -43,8 +38,6 @@ class EngineDelays:
     wake: float = 0.0
     start: float = 0.0
     interval: float = 0.0
-    first_interval: float = 0.0
-    gather: float = 0.0
 
 
 NO_DELAYS = EngineDelays()
@@ -88,41 +81,19 @@ class Frontend:
         self._clock = clock
         self._order = ENGINE_ORDER + engine_id
         self._listener = listener
-        self._receive, self._reply, self._gather = delays.receive, delays.reply, delays.gather
-        self._interval, self._first_interval = delays.interval, max(delays.interval, delays.first_interval)
+        self._receive, self._reply, self._interval = delays.receive, delays.reply, delays.interval
         self._on_first_token = on_first_token
         self._num_requests = 0
-        self._next_arrival = -1.0  # the earliest, while the client is busy sending
+        self._last_arrival = -1.0
 
     def send(self, request: Request, now: float) -> float:
         """Put a request into the inbox; returns when it arrives there."""
-        arrived_at = now + self._receive
-        if arrived_at >= self._next_arrival:
-            self._next_arrival = arrived_at + self._first_interval
-        else:
-            arrived_at = self._next_arrival
-            self._next_arrival += self._interval
-        request.arrived_at = arrived_at
+        arrived_at = max(now + self._receive, self._last_arrival + self._interval)
+        request.arrived_at = self._last_arrival = arrived_at
         request.sequence = self._num_requests
         self._num_requests += 1
         self.inbox.append(request)
         return arrived_at
-
-    def wakes_at(self) -> float:
-        """When an idle core plans for what is in the inbox: at the last arrival that it gathers after the first."""
-        inbox = self.inbox
-        wakes_at = inbox[0].arrived_at
-        if self._gather:
-            limit = wakes_at + self._gather
-            for request in inbox:
-                if request.arrived_at > limit:
-                    break
-                wakes_at = request.arrived_at
-        return wakes_at
-
-    def is_gathered(self, arrived_at: float) -> bool:
-        """Whether an arrival behind those in the inbox is in the first step of an idle core with them."""
-        return arrived_at <= self.inbox[0].arrived_at + self._gather
 
     def take_arrived(self, at: float, is_idle: bool) -> list[Request]:
         """Take out what arrived before this boundary; a core that was idle also takes what arrives as it wakes."""

@@ -195,22 +195,6 @@ class Overheads(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: float = 0.0
 
 
-class Waking(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How calls that an idle client submits at once reach an idle engine, in seconds.
-
-    Parameters
-    ----------
-    first_submit_interval : float
-        What the first of them takes the client, `Overheads.submit_interval` where that is longer.
-    gather : float
-        From the arrival that wakes the engine: calls that arrive so soon after it are in the first step too, which is
-        planned when the last of them is there.
-    """
-
-    first_submit_interval: float
-    gather: float
-
-
 class EngineDefaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the engine that was measured, in vLLM's names."""
 
@@ -226,8 +210,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """One step-cost profile: provenance, fitted terms, domain, residuals, overheads and engine limits.
 
     `scheduler` says which engine's scheduler the costs belong to; a simulation runs that one. Profiles that were
-    calibrated also say which forms were tried, how certain the terms are, and how an idle engine wakes; without that,
-    only calls of the same instant are in its first step.
+    calibrated also say which forms were tried and how certain the terms are.
     """
 
     name: str
@@ -242,7 +225,6 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     scheduler: Scheduler = "vllm"
     forms: tuple[Form, ...] = ()
     uncertainty: Uncertainty | None = None
-    waking: Waking | None = None
 
     def step_cost(self, async_scheduling: bool) -> StepCost:
         """Step cost with asynchronous scheduling, or with the host time that synchronous scheduling adds."""
@@ -313,8 +295,6 @@ def check_profile(profile: Profile, origin: str) -> None:
     """
     _check_numbers(profile.terms, f"{origin}: terms", minimum=0)
     _check_numbers(profile.overheads, f"{origin}: overheads", minimum=0)
-    if profile.waking is not None:
-        _check_numbers(profile.waking, f"{origin}: waking", minimum=0)
     for name in ("model", "domain", "engine_defaults"):
         _check_numbers(getattr(profile, name), f"{origin}: {name}", minimum=1)
     if profile.tensor_parallel < 1:

@@ -171,19 +171,12 @@ class SteppedEngine:
             raise ValueError(f"{error} (engine {self.engine_id})") from None
         arrived_at = self._frontend.send(request, now)
         if self._plan is None:
-            self._wake_for(arrived_at)
+            if self._alarm is None:
+                self._set_alarm(arrived_at)
         elif self._skip and self._batcher.may_join():
             self._pull_alarm(arrived_at)
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
-
-    def _wake_for(self, arrived_at: float) -> None:
-        """An arrival at an idle engine wakes it, or puts off its first planning until it is there as well."""
-        if self._alarm is not None:
-            if arrived_at <= self._alarm.at or not self._frontend.is_gathered(arrived_at):
-                return
-            self._alarm.cancel()
-        self._set_alarm(arrived_at)
 
     def _set_alarm(self, at: float) -> None:
         self._alarm = self._frontend.call_at(at, self._ring)
@@ -222,7 +215,7 @@ class SteppedEngine:
         self._plan = plan
         if plan is None:
             if self._inbox:
-                self._set_alarm(self._frontend.wakes_at())
+                self._set_alarm(self._inbox[0].arrived_at)
             return
         stretch = self._stretch
         assert stretch is not None  # opened with the plan

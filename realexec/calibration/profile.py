@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from realexec.calibration.overheads import measured_overheads, measured_waking
+from realexec.calibration.overheads import measured_overheads
 from realexec.calibration.raw import RawMeasurement
 from realexec.calibration.replay import replayed
 from realexec.calibration.samples import samples_of
@@ -75,7 +75,6 @@ def _profile(
         ),
         forms=found.forms,
         uncertainty=found.uncertainty,
-        waking=measured_waking(raw),
     )
 
 

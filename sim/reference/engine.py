@@ -58,7 +58,7 @@ class ReferenceEngine:
         self._depth = 2 if settings.async_scheduling else 1
         self._idle = True
         self._visiting = False
-        self._alarm: Alarm | None = None
+        self._has_alarm = False
         self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and their ends
         self._num_steps = 0
         self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
@@ -68,24 +68,18 @@ class ReferenceEngine:
     def submit(self, request: Request, now: float) -> None:
         """Take a request from the client. It must fit the engine (`traces.fit.check_fit`)."""
         arrived_at = self._frontend.send(request, now)
-        if self._idle and not self._visiting:
-            self._wake_for(arrived_at)
+        if self._idle and not self._visiting and not self._has_alarm:
+            self._set_alarm(arrived_at)
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
 
-    def _wake_for(self, arrived_at: float) -> None:
-        if self._alarm is not None:
-            if arrived_at <= self._alarm.at or not self._frontend.is_gathered(arrived_at):
-                return
-            self._alarm.cancel()
-        self._set_alarm(arrived_at)
-
     def _set_alarm(self, at: float) -> None:
-        self._alarm = self._frontend.call_at(at, self._ring)
+        self._has_alarm = True
+        self._frontend.call_at(at, self._ring)
 
     def _ring(self, alarm: Alarm) -> None:
         at = alarm.at
-        self._alarm = None
+        self._has_alarm = False
         self._visiting = True
         finished: list[Request] = []
         next_at = self._visit(at, finished)
@@ -95,7 +89,7 @@ class ReferenceEngine:
         if next_at is not None:
             self._set_alarm(next_at)
         elif self._inbox:
-            self._set_alarm(max(self._frontend.wakes_at(), at))
+            self._set_alarm(max(self._inbox[0].arrived_at, at))
         self._frontend.reply(finished, at)
 
     def _visit(self, at: float, finished: list[Request]) -> float | None:

@@ -9,11 +9,11 @@ import pytest
 from policies.fifo import Fifo
 from policies.gateway import Gateway
 from sim.lockstep.draw import draw_case
-from sim.profile import Waking, load_profile
+from sim.profile import load_profile
 from sim.run import SimulatedCluster, simulate
 from traces.workload import Workload
 
-PROFILE = msgspec.structs.replace(load_profile("h100-llama-13b"), waking=Waking(0.0004, 0.0006))
+PROFILE = load_profile("h100-llama-13b")
 
 
 def in_seconds(workload: Workload, turn: float) -> Workload:

@@ -22,7 +22,7 @@ from policies.stage_priority import StagePriority
 from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
-from sim.profile import CurveTable, Overheads, Terms, Waking, load_profile
+from sim.profile import CurveTable, Overheads, Terms, load_profile
 from sim.request import Request
 from sim.run import SimulatedCluster, simulate
 from sim.settings import EngineSettings
@@ -44,11 +44,11 @@ POLICIES = (
 
 
 def _profiles():
-    """The shipped H100 profile with a core that gathers calls; without host time; with steps of exactly one tick."""
-    measured = msgspec.structs.replace(load_profile("h100-llama-13b"), waking=Waking(0.0004, 0.0006))
+    """The shipped H100 profile; without host time; with steps of exactly one tick."""
+    measured = load_profile("h100-llama-13b")
     nothing = CurveTable((0,), (0.0,))
     ticks = Terms(CurveTable((0,), (TICK,)), nothing, nothing, nothing, *[0.0] * 6)
-    bare = msgspec.structs.replace(measured, overheads=Overheads(), waking=None)
+    bare = msgspec.structs.replace(measured, overheads=Overheads())
     return measured, bare, msgspec.structs.replace(bare, terms=ticks)
 
 
