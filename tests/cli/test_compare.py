@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from analysis.metrics import jct
 from sim.vllm_version import require_vllm
 from traces.records import read_run
 
@@ -182,7 +183,10 @@ def test_validate_says_what_it_needs_before_anything_runs(words: str, expected: 
 
 
 def test_validate_simulates_and_measures_policies_and_then_ranks_them(dovetail: Dovetail) -> None:
-    """Three map-reduces at a time on one engine: the reduces of two wait behind the third's maps, or do not."""
+    """Three map-reduces at a time on one engine: the reduces of two wait behind the third's maps, or do not.
+
+    What is measured on a busy machine may come out otherwise; the verdict is then another one.
+    """
     try:
         require_vllm()
     except ValueError as error:
@@ -192,7 +196,10 @@ def test_validate_simulates_and_measures_policies_and_then_ranks_them(dovetail: 
     words = "validate maps.json --policies fifo,stage-priority --device virtual --window 2 --out v --json"
     result = dovetail(*words.split())
     data = json.loads(result.out)
+    measured = {name: read_run(Path(f"v/measured/maps/{name}/seed-0/0")) for name in ("fifo", "stage-priority")}
+    assert all(run.manifest["backend"] == "real" for run in measured.values())
+    best = min(measured, key=lambda name: jct(measured[name].calls).mean())
+    tau = 1.0 if best == "stage-priority" else -1.0
     (verdict,) = data["scenarios"]
-    assert (verdict["tau"], verdict["chosen"], verdict["best"]) == (1.0, "stage-priority", "stage-priority")
+    assert (verdict["tau"], verdict["chosen"], verdict["best"]) == (tau, "stage-priority", best)
     assert "virtual device" in data["remarks"][0]
-    assert read_run(Path("v/measured/maps/fifo/seed-0/0")).manifest["backend"] == "real"
