@@ -19,7 +19,13 @@ _PROGRESS = 100
 @click.command()
 @click.option("--cases", "num_cases", type=click.IntRange(1), default=200, show_default=True, help="Random cases.")
 @click.option("--seed", type=click.IntRange(0), help="Of the first case, the next has the next; drawn when not given.")
-@click.option("--shrink-seconds", type=float, default=60.0, show_default=True, help="Longest search for a small case.")
+@click.option(
+    "--shrink-seconds",
+    type=click.FloatRange(0.0),
+    default=60.0,
+    show_default=True,
+    help="Longest search for a small case.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of lines.")
 def lockstep(num_cases: int, seed: int | None, shrink_seconds: float, as_json: bool) -> None:
     """Feed random workloads to the native scheduler and to vLLM's own and compare every step.

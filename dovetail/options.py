@@ -98,6 +98,9 @@ limit_options = together(
     click.option("--watermark", type=float, help="Share of KV blocks kept free when a call is admitted."),
 )
 
+#: Counts in records are signed 32-bit numbers.
+_MAX_LIMIT = 2**31 - 1
+
 _LIMIT_NAMES = (
     "num_blocks",
     "block_size",
@@ -122,5 +125,15 @@ run_directory_options = together(
 
 
 def given_limits(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of `limit_options` that the command names; the others are the profile's or the engine's to say."""
-    return {name: options[name] for name in _LIMIT_NAMES if options[name] is not None}
+    """Those of `limit_options` that the command names; the others are the profile's or the engine's to say.
+
+    Raises
+    ------
+    ValueError
+        When one is larger than records can hold.
+    """
+    given = {name: options[name] for name in _LIMIT_NAMES if options[name] is not None}
+    for name, value in given.items():
+        if isinstance(value, int) and value > _MAX_LIMIT:
+            raise ValueError(f"--{name.replace('_', '-')} {value} must be at most {_MAX_LIMIT}")
+    return given

@@ -117,6 +117,10 @@ def runs_table(found: BesideRuns) -> list[Table]:
 
 def _settings(manifest: Mapping[str, Any], workload: Workload, directory: Path) -> dict[str, Any]:
     """What the closed form must know of a run."""
+    names = ("num_engines", "window", "network_latency", "orchestration")
+    for name in ("complete", "workload", "policy", "engine_settings", *names):
+        if name not in manifest:
+            raise ValueError(f"{directory}: manifest.json has no {name!r}, which the closed form must know")
     if not manifest["complete"]:
         raise ValueError(f"{directory}: this run is incomplete, so its makespan says nothing")
     if manifest["workload"]["hash"] != workload_hash(workload):
@@ -124,7 +128,6 @@ def _settings(manifest: Mapping[str, Any], workload: Workload, directory: Path) 
     engine = manifest["engine_settings"]
     if isinstance(engine, list):
         raise ValueError(f"{directory}: its engines differ, and the closed form knows only equal ones")
-    names = ("num_engines", "window", "network_latency", "orchestration")
     bounds = (manifest["policy"].get("parameters") or {}).get("bounds")
     limits = {name: engine[name] for name in EngineSettings.__slots__ if name != "num_blocks" and name in engine}
     return {name: manifest[name] for name in names} | {"bounds": bounds or {}, "limits": limits}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from dovetail.backends import make_vllm_engines, require_installed
 from dovetail.options import given_limits
 from dovetail.setting import composed, engine_settings, gateway, load_policies
 from dovetail.suite_spec import SuiteRun
+from traces.records import read_manifest
 
 if TYPE_CHECKING:
     from policies.load import LoadedPolicy
@@ -51,8 +51,7 @@ def _pending(run: SuiteRun, out: Path, repeats: int) -> Iterator[Path]:
     """Run directories that are not there, or not complete."""
     for repeat in range(repeats):
         directory = out / run.name / str(repeat)
-        manifest = directory / "manifest.json"
-        if not (manifest.exists() and json.loads(manifest.read_text())["complete"]):
+        if not ((directory / "manifest.json").exists() and read_manifest(directory).get("complete")):
             yield directory
 
 

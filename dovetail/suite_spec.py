@@ -75,7 +75,7 @@ def load_suite(path: Path) -> list[SuiteRun]:
         raise ValueError(f"{path}: no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(lines, dict) or not lines:
+    if not isinstance(lines, dict) or not lines.keys() - {"defaults"}:
         raise ValueError(f"{path}: must be lines of 'name: WORKLOAD [options]', at least one")
     defaults = str(lines.pop("defaults", ""))
     return [_run(path, name, line, defaults) for name, line in lines.items()]

@@ -22,6 +22,8 @@ def trace(first: Path, second: Path | None, out: Path, until: float, overwrite: 
     from dovetail.output import whole_file
     from traces.records import read_run
 
+    if not until > 0.0:
+        raise ValueError(f"--until {until:g} must be a positive number of seconds")
     if not out.name.endswith((".json", ".json.gz")):
         raise ValueError(f"--out {out} must end in .json or .json.gz")
     runs = {str(directory): read_run(directory) for directory in (first, second) if directory is not None}

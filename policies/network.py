@@ -21,6 +21,9 @@ SHAPES = {
     "lognormal": ("MEAN", "CV"),
 }
 
+#: Largest parameter: instants of a workload go up to 1e9 seconds, too, so that differences of microseconds are kept.
+_MOST = 1e9
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkLatency:
@@ -36,7 +39,7 @@ class NetworkLatency:
     Raises
     ------
     ValueError
-        When the shape is unknown, or a parameter is missing, negative or not finite.
+        When the shape is unknown, or a parameter is missing, negative, not finite or above 1e9.
     """
 
     shape: str = "fixed"
@@ -51,6 +54,8 @@ class NetworkLatency:
         for name, value in zip(names, self.parameters, strict=True):
             if not (math.isfinite(value) and value >= 0.0):
                 raise ValueError(f"network latency {self}: {name}={value:g} must be finite and not negative")
+            if value > _MOST:
+                raise ValueError(f"network latency {self}: {name}={value:g} must be at most {_MOST:g}")
         if self.shape == "uniform" and self.parameters[0] > self.parameters[1]:
             raise ValueError(f"network latency {self}: LOW must not exceed HIGH")
 

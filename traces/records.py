@@ -102,12 +102,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        When there is no manifest; the message names the directory.
+        When there is no manifest, or it is not a JSON object; the message names the directory.
     """
+    path = directory / "manifest.json"
     try:
-        manifest: dict[str, Any] = json.loads((directory / "manifest.json").read_text())
+        manifest = json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"{directory}: no manifest.json, so this is not a run directory") from None
+    except ValueError as error:  # not JSON, or not text
+        raise ValueError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{path}: must be a JSON object, as `dovetail simulate` and `dovetail measure` write it")
     return manifest
 
 

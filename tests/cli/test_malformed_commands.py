@@ -27,9 +27,11 @@ def prepared(folder: Path) -> Path:
     (folder / "fewest_tokens.py").write_text("from policies.fifo import Fifo as FewestTokens\n")
     (folder / "half_written.py").write_text("class Policy(\n")
     (folder / "folder.json").mkdir()
-    for name, file in (("done", "manifest.json"), ("full", "thesis.tex")):
+    (folder / "full").mkdir()
+    (folder / "full" / "thesis.tex").write_text("{}")
+    for name, manifest in (("done", "{}"), ("torn", '{"backend":'), ("list", "[]")):
         (folder / name).mkdir()
-        (folder / name / file).write_text("{}")
+        (folder / name / "manifest.json").write_text(manifest)
     return folder
 
 

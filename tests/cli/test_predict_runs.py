@@ -1,6 +1,7 @@
 """`dovetail predict --run`: the closed form beside simulated runs and runs that were measured on H200s."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,14 @@ def test_bounds_of_stages_come_from_the_run(dovetail: Dovetail) -> None:
         ("--run {runs}/chain/0", "another workload than 'map-reduce 15x1000'"),
         ("--run {runs}/map-reduce/0 --run {runs}/map-reduce-window-2/0", "window 2 differs from the 0 of"),
         ("--run nowhere", "no manifest.json"),
+        ("--run bare", "bare: manifest.json has no 'complete', which the closed form must know"),
     ],
 )
-def test_runs_that_the_closed_form_is_not_of_are_refused(words: str, expected: str, dovetail: Dovetail) -> None:
+def test_runs_that_the_closed_form_is_not_of_are_refused(
+    words: str, expected: str, folder: Path, dovetail: Dovetail
+) -> None:
+    shutil.copytree(MEASURED / "runs" / "chain" / "0", folder / "bare")
+    (folder / "bare" / "manifest.json").write_text("{}")
     result = dovetail("predict", MAP_REDUCE, *PROFILE, *words.format(runs=MEASURED / "runs").split())
     assert (result.status, result.err.count("\n")) == (2, 1)
     assert expected in result.err

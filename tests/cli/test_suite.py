@@ -55,6 +55,7 @@ def test_what_is_not_complete_is_run_again(suite: Path, dovetail: Run) -> None:
     ("text", "expected"),
     [
         ("[1]", "must be lines of 'name: WORKLOAD [options]'"),
+        ("defaults: --engines 2", "must be lines of 'name: WORKLOAD [options]', at least one"),
         ("a: good.json\nb: [", "not YAML"),
         ("'../a': good.json", "the name becomes a folder"),
         ("a: 7", "run 'a': 7 must be a workload file and options"),
