@@ -112,6 +112,7 @@ def load_spec(path: Path) -> Spec:
         raise ValueError(f"{path}: {error}") from None
     try:
         _check(spec)
+        _check_different(spec)
         _check_cells(spec, path.parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -131,7 +132,7 @@ def _cell(spec: Spec, folder: Path, combination: _Combination, seed: int) -> Cel
     words = (*shlex.split(spec.options), *shlex.split(spec.lines[policy]))
     for name, value in axes:
         words += _axis_words(name, value, words)
-    shown = ((name, value if isinstance(value, str) else float(value)) for name, value in axes)
+    shown = ((name, _shown(value)) for name, value in axes)
     coordinates = (("workload", workload), ("arrivals", str(arrivals)), *shown, ("policy", policy))
     return Cell(coordinates, _source(spec, workload, folder), arrivals, words, spec.warmup, seed)
 
@@ -193,6 +194,21 @@ def _check(spec: Spec) -> None:
     for name in spec.axes:
         if name not in AXES and name != PREDICTOR_ERROR:
             raise ValueError(f"axes: {name!r} must be {PREDICTOR_ERROR} or one of {', '.join(AXES)}")
+
+
+def _check_different(spec: Spec) -> None:
+    """No value twice: the same runs, counted twice, would pass for more seeds and narrow every interval."""
+    shown = {"arrivals": list(map(str, _arrivals(spec)))}
+    shown |= {f"axes: {name}": [_shown(value) for value in values] for name, values in spec.axes.items()}
+    for name, values in shown.items():
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f"{name}: {value} is given twice")
+
+
+def _shown(value: Value) -> str | float:
+    """A value of an axis as the tables have it."""
+    return value if isinstance(value, str) else float(value)
 
 
 def _check_cells(spec: Spec, folder: Path) -> None:

@@ -31,6 +31,8 @@ MALFORMED = {
     "seeds: 0": "seeds=0 must be a positive number",
     "seeds: [1, 1]": "must be a positive number of seeds, or different ones",
     "loads: [0.5]\nrates: [1]": "exclude each other",
+    "loads: [0.5, 0.50]": "arrivals: load 0.5 is given twice",
+    "axes: {window: [2, 2.0]}": "axes: window: 2.0 is given twice",
     "warmup: 1": "warmup=1.0 must be in [0, 1)",
     "deadline: 0.5": "nothing is faster than alone",
     "baseline: lifo": "must be one of fifo, oracle",
