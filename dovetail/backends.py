@@ -30,7 +30,10 @@ device_options = together(
         help="virtual: vLLM as it is, on a device that only waits the step times of --profile.",
     ),
     click.option(
-        "--profile", default="h100-llama-13b", show_default=True, help="Of the virtual device: a name or a file."
+        "--profile",
+        default="h100-llama-13b",
+        show_default=True,
+        help="Of the virtual device or of simulated engines: a name or a file.",
     ),
     click.option(
         "--model",
@@ -75,20 +78,26 @@ _FOREIGN = {
     "--endpoint": ("num_engines", "device", "profile", "order", *_GPU_ONLY),
     "--device virtual": ("record_dirs", *_GPU_ONLY),
     "--device gpu": ("record_dirs", "profile"),
+    "--simulate": ("device", "model", *_GPU_ONLY),
 }
 
 
-def check_kind(options: dict[str, Any]) -> None:
+def check_kind(kind: str) -> None:
     """Refuse options that say nothing about the kind of engine that is asked for.
+
+    Parameters
+    ----------
+    kind : str
+        The option that asks for it, as `kind_of` has it, or "--simulate".
 
     Raises
     ------
     click.UsageError
         The message names option and kind.
     """
-    context, kind = click.get_current_context(), _kind(options)
+    context = click.get_current_context()
     for name in _FOREIGN[kind]:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if context.get_parameter_source(name) not in (None, ParameterSource.DEFAULT):  # None: has no such option
             option = next(each for each in context.command.params if each.name == name)
             raise click.UsageError(f"{option.opts[0]} does not go with {kind}", context)
 
@@ -103,7 +112,7 @@ def require_installed(options: dict[str, Any]) -> None:
     """
     package, extra = ("aiohttp", "http") if options["endpoints"] else ("vllm", "vllm")
     if find_spec(package) is None:
-        raise ValueError(f"{_kind(options)} needs {package}, which is not here: pip install 'dovetail[{extra}]'")
+        raise ValueError(f"{kind_of(options)} needs {package}, which is not here: pip install 'dovetail[{extra}]'")
 
 
 def check_modelled_fit(options: dict[str, Any], workload: Workload, *, source: str) -> None:
@@ -123,7 +132,8 @@ def check_modelled_fit(options: dict[str, Any], workload: Workload, *, source: s
     check_fit(workload, engine_settings(load_profile(options["profile"]), options), source=source)
 
 
-def _kind(options: dict[str, Any]) -> str:
+def kind_of(options: dict[str, Any]) -> str:
+    """The option that says where engines are: "--endpoint", "--device gpu" or "--device virtual"."""
     return "--endpoint" if options["endpoints"] else f"--device {options['device']}"
 
 

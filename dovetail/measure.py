@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dovetail.backends import backend_options, check_kind, check_modelled_fit, make_backends, require_installed
+from dovetail.backends import backend_options, check_kind, check_modelled_fit, kind_of, make_backends, require_installed
 from dovetail.options import gateway_options, limit_options, policy_options, run_directory_options, workload_argument
 from dovetail.setting import composed, gateway, load_policies
 
@@ -67,7 +67,7 @@ def measure(workload: Path, out: Path, **options: Any) -> None:
     from traces.files import load_workload
     from traces.records import write_run
 
-    check_kind(options)
+    check_kind(kind_of(options))
     entry, handling, policies = gateway(options), _handling(options), load_policies(options)
     loaded = load_workload(workload)
     policy = composed(policies, loaded, source=str(workload))

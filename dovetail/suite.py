@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dovetail.backends import device_options
+from dovetail.backends import check_kind, device_options
 from dovetail.suite_runs import measure_runs, prepared, simulate_runs
 from dovetail.suite_spec import SuiteRun, load_suite
 
@@ -28,6 +28,7 @@ def suite(spec: Path, simulated: bool, only: tuple[str, ...], out: Path, **optio
     lines in a row that need the same ones; their prefix caches are emptied between runs. Runs that are there and
     complete are left alone, so the same command continues what was interrupted.
     """
+    check_kind("--simulate" if simulated else f"--device {options['device']}")
     runs = _chosen(load_suite(spec), only, spec)
     # Whatever can be known to be wrong is said before anything runs.
     workloads = {run.name: prepared(run, options["profile"] if simulated else None) for run in runs}

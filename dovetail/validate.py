@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from dovetail.backends import device_options
+from dovetail.backends import check_kind, device_options
 from dovetail.options import client_options, engines_option, limit_options
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ def _run_first(
 
     if not workloads or out is None:
         raise click.UsageError("--policies needs a WORKLOAD and --out", click.get_current_context())
+    if options["device"] == "virtual":
+        check_kind("--device virtual")  # on a GPU --profile is of the simulation
     run_both(workloads, policies, options["num_seeds"], {**options, **_GATEWAY}, out)
     return out / SIMULATED, out / MEASURED
 

@@ -76,6 +76,20 @@ def test_a_malformed_suite_gets_one_line_and_runs_nothing(
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--simulate --device virtual", "--device does not go with --simulate"),
+        ("--simulate --dtype float16", "--dtype does not go with --simulate"),
+        ("--profile h100-llama-13b", "--profile does not go with --device gpu"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(words: str, expected: str, suite: Path, dovetail: Run) -> None:
+    result = dovetail("suite", suite.name, *words.split(), "--out", "runs")
+    assert (result.status, result.err.count("\n")) == (2, 1)
+    assert expected in result.err
+
+
 def test_real_engines_stay_up_for_repeats(folder: Path, dovetail: Run) -> None:
     try:
         require_vllm()
