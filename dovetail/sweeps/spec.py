@@ -198,7 +198,7 @@ def _check(spec: Spec) -> None:
 
 def _check_different(spec: Spec) -> None:
     """No value twice: the same runs, counted twice, would pass for more seeds and narrow every interval."""
-    shown = {"arrivals": list(map(str, _arrivals(spec)))}
+    shown: dict[str, list[str | float]] = {"arrivals": [str(each) for each in _arrivals(spec)]}
     shown |= {f"axes: {name}": [_shown(value) for value in values] for name, values in spec.axes.items()}
     for name, values in shown.items():
         for value in values:
