@@ -3,9 +3,12 @@
 import asyncio
 
 import msgspec
+import numpy as np
 import pytest
 
 from realexec.calibration.profile import calibrated_profile
+from realexec.calibration.replay import replayed
+from realexec.calibration.samples import samples_of
 from realexec.calibration.session import Session, Setup
 from realexec.vllm_engine import VllmEngine, VllmOptions
 from sim.vllm_version import require_vllm
@@ -30,7 +33,7 @@ def measured(tmp_path_factory):
         return VllmEngine(0, options, folder)
 
     cost = KNOWN.step_cost(async_scheduling=True)
-    setup = Setup(make_engine, cost, tmp_path_factory.mktemp("engines"), budget=120.0, vocab_size=32000, small=True)
+    setup = Setup(make_engine, cost, tmp_path_factory.mktemp("engines"), budget=3600.0, vocab_size=32000, small=True)
     session = Session(setup, lambda text, left: lines.append(text), kept.append)
     asyncio.run(session.run())
     return session, kept, lines
@@ -44,22 +47,25 @@ def test_every_point_of_the_plan_is_run_and_followed(measured):
     assert warnings == []
 
 
-def test_the_profile_comes_back(measured):
-    """Medians of single steps on a busy test machine: 2 percent, and 4 for prefill, of which a step has one sample."""
-    profile, _, _ = calibrated_profile("again", measured[1][-1], KNOWN.model)
-    again, known = (each.step_cost(async_scheduling=True) for each in (profile, KNOWN))
-    for step in ((1, 300, ()), (8, 8 * 400, ()), (24, 24 * 300, ())):
-        assert again.step(*step) == pytest.approx(known.step(*step), rel=0.02)
-    for step in ((0, 0, [(512, 0)]), (8, 4000, [(1024, 0)])):
-        assert again.step(*step) == pytest.approx(known.step(*step), rel=0.04)
-    held_out = [row for row in profile.residuals if not row.fitted and "asynchronous" in row.points]
-    assert held_out
-    assert all(row.median < 0.03 for row in held_out)
+def test_steps_take_the_time_that_the_device_was_given(measured):
+    """Medians over all samples: any one of them may be of an instant at which the machine was busy elsewhere.
+
+    How near a fit comes to what was measured is judged on simulated calibrations (`test_calibrated_fit.py`).
+    """
+    cost = KNOWN.step_cost(async_scheduling=True)
+    steps, broken = replayed(measured[1][-1])
+    assert broken == []
+    samples = [sample for sample in samples_of([step for step in steps if step.asynchronous]) if not sample.is_first]
+    for has_prefills, tolerance in ((False, 0.02), (True, 0.04)):  # of a step with prefills there is one sample only
+        chosen = [sample for sample in samples if sample.has_prefills == has_prefills]
+        ratios = [sample.seconds / sum(cost.step(*load) for load in sample.loads) for sample in chosen]
+        assert len(ratios) > 20
+        assert np.median(ratios) == pytest.approx(1.0, abs=tolerance)
 
 
 def test_gpu_time_and_settings_are_kept(measured):
     raw = measured[1][-1]
-    assert 5 < raw.engine["seconds"] < 120
+    assert 5 < raw.engine["seconds"] < 3600
     assert raw.engine["num_blocks"] == KNOWN.engine_defaults.num_blocks
     assert raw.points.asynchronous.any()
     assert not raw.points.asynchronous.all()
