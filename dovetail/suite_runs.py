@@ -12,7 +12,6 @@ from dovetail.backends import make_vllm_engines, require_installed
 from dovetail.options import given_limits
 from dovetail.setting import composed, engine_settings, gateway, load_policies
 from dovetail.suite_spec import SuiteRun
-from traces.records import read_manifest
 
 if TYPE_CHECKING:
     from policies.load import LoadedPolicy
@@ -49,6 +48,8 @@ def prepared(run: SuiteRun, profile: str | None) -> Workload:
 
 def _pending(run: SuiteRun, out: Path, repeats: int) -> Iterator[Path]:
     """Run directories that are not there, or not complete."""
+    from traces.records import read_manifest
+
     for repeat in range(repeats):
         directory = out / run.name / str(repeat)
         if not ((directory / "manifest.json").exists() and read_manifest(directory).get("complete")):
