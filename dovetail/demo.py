@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,21 +31,27 @@ _RATE = 0.4
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory for records and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier demo there.")
 @click.option("--simulate-only", is_flag=True, help="Leave out vLLM on the virtual device, which takes a minute.")
-def demo(out: Path, overwrite: bool, simulate_only: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print the rows of the tables as JSON instead.")
+def demo(out: Path, overwrite: bool, simulate_only: bool, as_json: bool) -> None:
     """Simulate the 4-GPU map-reduce of the benchmark notes under three policies.
 
     Where vLLM is installed, the demo ends with a smaller load on two engines, simulated and served by vLLM itself on a
     virtual device: everything is measured there but the step times, which are the profile's.
     """
-    _simulated_part(out, overwrite)
+    from analysis.comparison.compare import json_rows
+
+    frames = _simulated_part(out, overwrite, printed=not as_json)
     if not simulate_only:
         from dovetail.demo_virtual import virtual_part
 
-        virtual_part(out / "virtual-device")
+        rows = virtual_part(out / "virtual-device", printed=not as_json)
+        frames |= {"virtual_device": rows} if rows is not None else {}
+    if as_json:
+        print(json.dumps({name: json_rows(frame) for name, frame in frames.items()}, indent=2))
 
 
-def _simulated_part(out: Path, overwrite: bool) -> None:
-    """The notes' load on four engines: tables, records and pictures."""
+def _simulated_part(out: Path, overwrite: bool, *, printed: bool) -> dict[str, pd.DataFrame]:
+    """The notes' load on four engines: tables, records and pictures. Returns the tables' rows."""
     import numpy as np
 
     from dovetail.output import staged
@@ -59,12 +66,14 @@ def _simulated_part(out: Path, overwrite: bool) -> None:
         seconds = time.perf_counter() - started_at
         for name, records in runs.items():
             _write(directory / name, records)
+        frames = {"single": _single_rows(single, runs["single"]), "several": _several_rows(runs["several"])}
         shown = (
-            _single_table(single, runs["single"]),
-            _several_table(runs["several"]),
+            _single_table(frames["single"], _caption(next(iter(runs["single"].values())))),
+            _several_table(frames["several"]),
             f"The simulations took {seconds:.2f} s. Records and pictures are in {out}.",
         )
-        show(shown, directory)
+        show(shown, directory, printed=printed)
+    return frames
 
 
 def _simulate(workload: Workload) -> dict[str, RunRecords]:
@@ -100,12 +109,11 @@ def _write(directory: Path, runs: Mapping[str, RunRecords]) -> None:
     style.save(gantt(calls, caption=caption), directory / "gantt", formats=("png",))
 
 
-def _single_table(workload: Workload, runs: Mapping[str, RunRecords]) -> Table:
+def _single_rows(workload: Workload, runs: Mapping[str, RunRecords]) -> pd.DataFrame:
     """Simulated, predicted and published completion time of one application."""
     import pandas as pd
 
     from analysis.metrics import jct
-    from analysis.tables import SECONDS, Unit, table
 
     rows = [
         {
@@ -117,13 +125,18 @@ def _single_table(workload: Workload, runs: Mapping[str, RunRecords]) -> Table:
         }
         for case in CASES
     ]
+    return pd.DataFrame(rows)
+
+
+def _single_table(rows: pd.DataFrame, caption: str) -> Table:
+    from analysis.tables import SECONDS, Unit, table
+
     units = {"JCT": SECONDS, "closed form": SECONDS, "published": Unit("s", num_decimals=2)}
     note = (
         "Published: the notes' Parrot baseline and Parrot main, on Parrot's own engine and an unnamed GPU, not the "
         "engine simulated here. No two prompts share a KV block, so prefix-affinity has nothing to find."
     )
-    caption = f"{_caption(next(iter(runs.values())))}\n{note}"
-    return table(pd.DataFrame(rows), units, title="One map-reduce application, 30 maps", caption=caption)
+    return table(rows, units, title="One map-reduce application, 30 maps", caption=f"{caption}\n{note}\n")
 
 
 def _closed_form(workload: Workload, case: Case) -> float:
@@ -144,16 +157,20 @@ def _closed_form(workload: Workload, case: Case) -> float:
     return seconds
 
 
-def _several_table(runs: Mapping[str, RunRecords]) -> Table:
+def _several_rows(runs: Mapping[str, RunRecords]) -> pd.DataFrame:
     """Policies side by side on applications that compete."""
     from analysis.summary import compare, summarise
+
+    return compare({policy: summarise(run.calls, run.steps) for policy, run in runs.items()})
+
+
+def _several_table(rows: pd.DataFrame) -> Table:
     from analysis.tables import SECONDS, TENTHS, table
 
-    frame: pd.DataFrame = compare({policy: summarise(run.calls, run.steps) for policy, run in runs.items()})
     units = dict.fromkeys(("jct_mean", "jct_p95", "makespan", "ttft_mean", "e2e_mean"), SECONDS)
     units["output_tokens_per_s"] = TENTHS
     title = f"{_NUM_APPLICATIONS} of them: Poisson arrivals at {_RATE:g} a second, seed 0 (simulated)"
-    return table(frame[["policy", *units]], units, title=title)
+    return table(rows[["policy", *units]], units, title=title)
 
 
 def _caption(records: RunRecords) -> str:

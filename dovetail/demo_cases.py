@@ -72,12 +72,13 @@ CASES = (
 )
 
 
-def show(shown: Sequence[RenderableType], directory: Path) -> None:
-    """Print tables and lines, and record them in `directory`, there the same from every terminal."""
+def show(shown: Sequence[RenderableType], directory: Path, *, printed: bool) -> None:
+    """Record tables and lines in `directory`, the same from every terminal, and print them where that is asked for."""
     from rich.console import Console
 
     from dovetail.output import console
 
     with (directory / MARKER).open("w", encoding="utf-8") as file:
         Console(file=file, width=WIDTH).print(*shown, sep="\n")
-    console(WIDTH).print(*shown, sep="\n")
+    if printed:
+        console(WIDTH).print(*shown, sep="\n")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail.demo_cases import CASES, MARKER, PROFILE, Case, show
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.table import Table
 
     from analysis.comparison.compare import Comparison
@@ -49,13 +50,20 @@ _NOTE = (
 )
 
 
-def virtual_part(out: Path) -> None:
+def virtual_part(out: Path, *, printed: bool) -> pd.DataFrame | None:
     """Run the policies in both backends and show how far they are apart; say so where vLLM is not installed.
 
     Parameters
     ----------
     out : Path
         Directory to write.
+    printed : bool
+        Print the table, too.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        Its rows; None where vLLM is not installed.
 
     Raises
     ------
@@ -68,8 +76,9 @@ def virtual_part(out: Path) -> None:
     try:
         version = require_vllm()
     except ValueError as error:
-        print(f"Simulated against vLLM on the virtual device is left out here: {error}")
-        return
+        left_out = f"Simulated against vLLM on the virtual device is left out here: {error}"
+        print(left_out, file=sys.stdout if printed else sys.stderr)
+        return None
     print(f"\nvLLM {version} now serves a smaller load on the virtual device; about a minute.", file=sys.stderr)
     with staged(out, overwrite=True, marker=MARKER) as directory:
         started_at = time.perf_counter()
@@ -79,7 +88,9 @@ def virtual_part(out: Path) -> None:
         compared = {name: _compare(directory / name, *pair) for name, pair in runs.items()}
         _picture(directory)
         ended = f"The runs took {seconds:.0f} s. In {out} are records, pictures and a report.html for every policy."
-        show(("", _table(runs, compared), ended), directory)
+        rows = _rows(runs, compared)
+        show(("", _table(rows), ended), directory, printed=printed)
+    return rows
 
 
 def _run(directory: Path) -> None:
@@ -133,11 +144,9 @@ def _compare(directory: Path, simulated: RunRecords, virtual: RunRecords) -> Com
     return found
 
 
-def _table(runs: Mapping[str, tuple[RunRecords, RunRecords]], compared: Mapping[str, Comparison]) -> Table:
+def _rows(runs: Mapping[str, tuple[RunRecords, RunRecords]], compared: Mapping[str, Comparison]) -> pd.DataFrame:
     """A policy a row: completion times of both, and how many decisions agree."""
     import pandas as pd
-
-    from analysis.tables import PERCENT, SECONDS, Unit, table
 
     rows = [
         {
@@ -151,13 +160,19 @@ def _table(runs: Mapping[str, tuple[RunRecords, RunRecords]], compared: Mapping[
         for name, pair in runs.items()
         for simulated, virtual in [_mean_jcts(pair)]
     ]
+    return pd.DataFrame(rows)
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    from analysis.tables import PERCENT, SECONDS, Unit, table
+
     signed = Unit("%", 1e2, 2, signed=True)
     units = {"simulated": SECONDS, "virtual device": SECONDS, "error": signed, "makespan error": signed}
     title = (
         f"Mean JCT of {_NUM_APPLICATIONS} map-reduces of {_NUM_MAPS} maps, Poisson arrivals at {_RATE:g} a second, "
         f"{_NUM_ENGINES} engines, profile {PROFILE}"
     )
-    return table(pd.DataFrame(rows), units | {"same decisions": PERCENT}, title=title, caption=_NOTE)
+    return table(rows, units | {"same decisions": PERCENT}, title=title, caption=_NOTE)
 
 
 def _mean_jcts(pair: Sequence[RunRecords]) -> list[float]:

@@ -125,6 +125,14 @@ def test_the_demo_writes_runs_and_pictures_of_every_policy(dovetail: Dovetail) -
     assert len(list(Path("demo").rglob("*.png"))) == 4
 
 
+def test_the_demo_prints_the_rows_of_its_tables_as_json(dovetail: Dovetail) -> None:
+    data = json.loads(dovetail("demo", "--simulate-only", "--out", "demo", "--json").out)
+    assert [row["policy"] for row in data["single"]] == [row["policy"] for row in data["several"]]
+    first, text = data["single"][0], (Path("demo") / "demo.txt").read_text(encoding="utf-8")
+    assert f"{first['JCT']:.3f}" in text
+    assert f"{data['several'][0]['jct_mean']:.3f}" in text
+
+
 def test_the_demo_ends_well_where_vllm_is_not_installed(dovetail: Dovetail, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> str:
         raise ValueError("vLLM is not installed")
