@@ -50,6 +50,8 @@ def compare(simulated: Path, measured: Path, as_json: bool, out: Path | None, **
         terminal.print(f"note: {remark}", markup=False)
     for table in comparison_tables(comparison, caption=line):
         terminal.print(table)
+        if table.caption:
+            terminal.print()  # or it would run into the title of the next
 
 
 def _draw(directory: Path, overwrite: bool, runs: tuple[RunRecords, RunRecords], comparison: Comparison) -> None:

@@ -36,6 +36,8 @@ def print_summary(records: RunRecords, *, as_json: bool) -> None:
     out = console()
     for table in summary_tables(summary, caption=caption(records)):
         out.print(table)
+        if table.caption:
+            out.print()  # or it would run into the title of the next
 
 
 def caption(records: RunRecords) -> str:
