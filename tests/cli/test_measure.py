@@ -74,7 +74,8 @@ class Run:
         while time.monotonic() < give_up_at and self.process.poll() is None:
             begun = [re.search(r"call-\d*[13579]-", file.read_text()) for file in self._folder.rglob("requests.jsonl")]
             if sum(map(bool, begun)) == num_engines:
-                return psutil.Process(self.process.pid).children(recursive=True)
+                children = psutil.Process(self.process.pid).children(recursive=True)
+                return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
             time.sleep(0.05)
         raise TimeoutError(self.process.communicate())
 
