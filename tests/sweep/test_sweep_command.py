@@ -75,11 +75,11 @@ def test_json_of_a_sweep_with_a_failed_cell_names_the_error(tiny: Tiny) -> None:
 def test_a_killed_sweep_goes_on_where_it_was(spec: Path, whole: Swept, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     process = start_in(tmp_path, spec, "--out", "out", "--jobs", 2)
-    wait_for(lambda: len(cell_files(folder)) >= 5, process)
+    wait_for(lambda: cell_files(folder), process)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=20)  # ends only when its children, which hold the pipes, have ended, too
+    process.communicate(timeout=120)  # ends only when its children, which hold the pipes, have ended, too
     before = cell_files(folder)
-    assert 5 <= len(before) < 24
+    assert 1 <= len(before) < 24
     resumed = sweep_in(tmp_path, spec)
     assert (resumed.status, resumed.out.splitlines()[0]) == (0, f"24 cells, {len(before)} of them kept from earlier")
     assert {name: cell_files(folder)[name] for name in before} == before
@@ -88,9 +88,9 @@ def test_a_killed_sweep_goes_on_where_it_was(spec: Path, whole: Swept, tmp_path:
 
 def test_an_interrupted_sweep_says_how_to_go_on(spec: Path, tmp_path: Path) -> None:
     process = start_in(tmp_path, spec, "--out", "out", "--jobs", 1)
-    wait_for(lambda: len(cell_files(tmp_path / "out")) >= 2, process)
+    wait_for(lambda: cell_files(tmp_path / "out"), process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "dovetail: interrupted; the same command continues what is in out"
 
