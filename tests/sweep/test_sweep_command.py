@@ -27,7 +27,7 @@ class Mine(Policy):
 Tiny = Callable[..., Swept]
 
 
-def wait_for(condition: Callable[[], bool], process: Popen[str]) -> None:
+def wait_for(condition: Callable[[], object], process: Popen[str]) -> None:
     until = time.monotonic() + 120.0
     while not condition():
         assert process.poll() is None, process.communicate()[1]
