@@ -80,8 +80,9 @@ def print_measured(console: Console, rows: pd.DataFrame | None = None, *, profil
     console.print(frame_table(mean_absolute_errors(found), title="errors of the simulation"))
     console.print(
         "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats; noise: "
-        "the highest repeat above the lowest. "
-        f"Simulated: profile {profile}. "
-        + ("Steps in fit: single steps and host delays of the run took part in fitting it; its latencies did not.")
-        * bool(found["steps in fit"].any())
+        f"the highest repeat above the lowest. Simulated: profile {profile}."
     )
+    if found["steps in fit"].any():
+        console.print(
+            "Steps in fit: single steps and host delays of the run took part in fitting it; its latencies did not."
+        )

@@ -44,14 +44,10 @@ def measured_overheads(raw: RawMeasurement, idle_start: float) -> Overheads:
 
 def first_step_sizes(raw: RawMeasurement) -> list[int]:
     """How many of the calls sent at once to an idle engine were in its first step, wave by wave."""
-    return [int((wave.scheduled_at == wave.scheduled_at.min()).sum()) for wave in _waves_into_idle(raw)]
-
-
-def _waves_into_idle(raw: RawMeasurement) -> list[pd.DataFrame]:
-    """Calls sent at once to an idle engine, of points made for that, in the order in which they were sent."""
     calls, points = _preferred(raw.calls), raw.points
     probes = calls[calls.point.isin(points.point[points.kind.isin(("idle", "client"))])]
-    return [wave.sort_values("dispatched_at") for _, wave in probes.groupby(["point", "wave"]) if len(wave) > 1]
+    waves = [wave.scheduled_at for _, wave in probes.groupby(["point", "wave"]) if len(wave) > 1]
+    return [int((scheduled_at == scheduled_at.min()).sum()) for scheduled_at in waves]
 
 
 def _preferred(frame: pd.DataFrame) -> pd.DataFrame:

@@ -102,9 +102,13 @@ def _num_charged(name: str, load: Load) -> float:
     """What a coefficient of `StepForm.synchronous` counts in a step."""
     if not load.prefills:
         return 0.0
-    num_new = sum(new for new, _ in load.prefills)
-    counts = {"step": 1, "decode": load.num_decodes, "prefill": len(load.prefills), "token": num_new}
-    return float(counts[name.rpartition("_")[2]])
+    counts = {
+        "synchronous_seconds_per_mixed_step": 1,
+        "synchronous_seconds_per_mixed_decode": load.num_decodes,
+        "synchronous_seconds_per_prefill": len(load.prefills),
+        "synchronous_seconds_per_prefill_token": sum(new for new, _ in load.prefills),
+    }
+    return float(counts[name])
 
 
 def _num_cheap_tokens(form: StepForm, sharing: Sharing) -> float:

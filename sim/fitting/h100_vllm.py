@@ -124,8 +124,7 @@ def fit_to_points(data: Path) -> Profile:
     calibrated = load_profile(CALIBRATION)
     known = {"batch": 1.0, "synchronous_step": calibrated.terms.synchronous_seconds_per_step}
     terms, _ = carry(calibrated.terms, probe_rows(folder), known)
-    sources = ("measured_h100_13b: probe (measured for this project)",)
-    return _profile("h100-llama-13b-from-h200", folder, terms, calibrated.overheads, sources)
+    return _profile("h100-llama-13b-from-h200", folder, terms, calibrated.overheads, runs=())
 
 
 def fit_to_runs(data: Path) -> Profile:
@@ -136,11 +135,11 @@ def fit_to_runs(data: Path) -> Profile:
     rows = probe_rows(folder) + idle_prefill_rows(folder) + sequential + burst
     terms, found = carry(load_profile(CALIBRATION).terms, rows, {})
     overheads = msgspec.structs.replace(measured_overheads(folder), idle_start=rounded(found["idle_start"]))
-    sources = ("measured_h100_13b: probe, chain_lat0, mr15_w2, burst128 (measured for this project)",)
-    return _profile("h100-llama-13b", folder, terms, overheads, sources)
+    return _profile("h100-llama-13b", folder, terms, overheads, ("chain_lat0", "mr15_w2", "burst128"))
 
 
-def _profile(name: str, folder: Path, terms: Terms, overheads: Overheads, sources: tuple[str, ...]) -> Profile:
+def _profile(name: str, folder: Path, terms: Terms, overheads: Overheads, runs: tuple[str, ...]) -> Profile:
+    """The profile of these terms; steps of `runs` took part in their fit."""
     profile = Profile(
         name=name,
         measurement=Measurement(
@@ -148,7 +147,10 @@ def _profile(name: str, folder: Path, terms: Terms, overheads: Overheads, source
             engine="vLLM",
             engine_version="0.24.0",
             date="2026 (day not recorded)",
-            sources=(*sources, f"profile {CALIBRATION} (measured for this project)"),
+            sources=(
+                f"measured_h100_13b: {', '.join(('probe', *runs))} (measured for this project)",
+                f"profile {CALIBRATION} (measured for this project)",
+            ),
             method=" ".join((__doc__ or "").split("\n\n", 1)[1].split()),
         ),
         model=LLAMA_13B,
@@ -161,22 +163,21 @@ def _profile(name: str, folder: Path, terms: Terms, overheads: Overheads, source
         overheads=overheads,
         engine_defaults=EngineDefaults(NUM_BLOCKS, BLOCK_SIZE, 4096, 256, TOKEN_BUDGET, LLAMA_13B.kv_bytes_per_token()),
     )
-    has_runs = "chain_lat0" in sources[0]
-    return msgspec.structs.replace(profile, residuals=tuple(_residuals(profile, folder, has_runs=has_runs)))
+    return msgspec.structs.replace(profile, residuals=tuple(_residuals(profile, folder, runs)))
 
 
-def _residuals(profile: Profile, folder: Path, *, has_runs: bool) -> Iterator[Residual]:
+def _residuals(profile: Profile, folder: Path, runs: tuple[str, ...]) -> Iterator[Residual]:
     """Errors on every set of points, those of the fit first."""
     cost, synchronous = profile.step_cost(True), profile.step_cost(False)
     decodes = [row for row in probe_rows(folder) if "synchronous_step" in row.host]
     yield window_residual("single synchronous decode steps", decodes, synchronous, fitted=True)
     for scenario in ("chain_lat0", "mr15_w2"):
         label = f"{scenario}, windows of 8 to 16 steps"
-        yield window_residual(label, window_rows(folder, scenario), cost, fitted=has_runs)
+        yield window_residual(label, window_rows(folder, scenario), cost, fitted=scenario in runs)
     for run, label in ((0, "first"), (1, "second")):
         rows = window_rows(folder, "burst128", slice(run, run + 1)) + burst_decode_rows(folder, slice(run, run + 1))
         points = f"burst128 {label} run, prefill windows and decode steps"
-        yield window_residual(points, rows, cost, fitted=has_runs and run == 0)
+        yield window_residual(points, rows, cost, fitted="burst128" in runs and run == 0)
     rows = window_rows(folder, "poisson_r5")
     yield window_residual("poisson_r5, windows of 8 to 16 steps", rows, cost, fitted=False)
     rows, label = window_rows(folder, "chat24"), "chat24 (calls share a prefix), windows of 8 to 16 steps"
