@@ -9,7 +9,7 @@ import numpy as np
 
 from realexec.calibration.point import Limits, PlannedCall, Point, Wave
 
-_MAX_CONTEXT_TOKENS = 300_000  # read in one step of a sharing point: more would take a tenth of a second each
+_MAX_CONTEXT_TOKENS = 300_000  # read in one step: more would take a tenth of a second each, and as long to prefill
 
 _IDLE_PROMPTS = (32, 300, 1000)
 _IDLE_GROUPS = (4, 8)  # calls sent at once
@@ -17,7 +17,7 @@ _IDLE_GROUPS = (4, 8)  # calls sent at once
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is measured.
+    """How much is measured; what exceeds an engine's limits is left out.
 
     Parameters
     ----------
@@ -38,17 +38,17 @@ class Extent:
         Calls into an idle engine of each length; repeats of prefill points.
     """
 
-    contexts: tuple[int, ...] = (16, 128, 512, 1024, 2048, 3800)
+    contexts: tuple[int, ...] = (16, 128, 512, 1024, 2048, 3800, 7600, 15_000, 30_000)
     staircases: tuple[tuple[int, ...], ...] = (
         (256, 192, 160, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1),
         (250, 201, 145, 113, 81, 57, 41, 29, 19, 13, 10, 9, 7, 5, 3, 1),
     )
     num_hold_steps: int = 16
     backgrounds: tuple[tuple[int, int], ...] = ((1, 64), (8, 512), (24, 2000), (32, 256), (64, 256), (128, 128))
-    chunks: tuple[int, ...] = (8, 32, 64, 100, 128, 200, 256, 384, 512, 700, 1024, 1500, 1900, 3500)
-    cached: tuple[int, ...] = (512, 1024, 2048, 3072)
+    chunks: tuple[int, ...] = (8, 32, 64, 100, 128, 200, 256, 384, 512, 700, 1024, 1500, 1900, 3500, 7000, 14_000)
+    cached: tuple[int, ...] = (512, 1024, 2048, 3072, 6144, 12_288)
     shared: tuple[tuple[int, int, int], ...] = (
-        *((tokens, own, 1) for tokens in (256, 512, 1024, 2048, 3584) for own in (16, 128, 400)),
+        *((tokens, own, 1) for tokens in (256, 512, 1024, 2048, 3584, 7168) for own in (16, 128, 400)),
         *((tokens, 64, groups) for tokens in (512, 1536) for groups in (2, 4)),
     )
     num_idle: int = 12
@@ -57,6 +57,7 @@ class Extent:
 
 def decode_points(limits: Limits, extent: Extent) -> Iterator[Point]:
     """Staircases of decode batches, a point for every context and list of sizes."""
+    limits = replace(limits, num_blocks=min(limits.num_blocks, _MAX_CONTEXT_TOKENS // limits.block_size))
     longest = limits.max_model_len - _longest_output(extent)
     for context in sorted({min(context, longest) for context in extent.contexts}):
         for index, sizes in enumerate(extent.staircases):

@@ -18,7 +18,12 @@ FULL = Extent()
 
 #: With synchronous scheduling only the host time between steps differs.
 SYNCHRONOUS = Extent(
-    contexts=(128, 1024), backgrounds=((8, 512),), cached=(1024,), shared=((512, 64, 1),), num_idle=4, num_repeats=1
+    contexts=(128, 1024),
+    backgrounds=((8, 512), (32, 256)),
+    cached=(1024,),
+    shared=((512, 64, 1),),
+    num_idle=4,
+    num_repeats=2,
 )
 
 #: Enough to see that the machinery works.
