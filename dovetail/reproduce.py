@@ -75,11 +75,25 @@ def measured(csv: Path | None, as_json: bool, profile: str) -> None:
 @reproduce.command()
 @_row_options
 @click.option("--summary", is_flag=True, help="Print the errors by figure alone, not each run.")
-def h200(csv: Path | None, as_json: bool, summary: bool) -> None:
-    """Forty-two experiments measured on one and two H200s with vLLM, beside their simulation."""
+@click.option(
+    "--profile",
+    "name",
+    default="h200-llama-13b",
+    show_default=True,
+    help="Simulate with this one, a name or a file; the runs are those of its model and GPUs.",
+)
+def h200(csv: Path | None, as_json: bool, summary: bool, name: str) -> None:
+    """Experiments measured on one and two H200s with vLLM, beside their simulation."""
     from reproduce.h200 import print_h200, rows
+    from sim.profile import load_profile
 
-    _report(rows, lambda console, found: print_h200(console, found, every_run=not summary), csv, as_json)
+    profile = load_profile(name)
+    _report(
+        lambda: rows(profile),
+        lambda console, found: print_h200(console, found, profile, every_run=not summary),
+        csv,
+        as_json,
+    )
 
 
 @reproduce.command()

@@ -13,29 +13,33 @@ import pandas as pd
 from rich.console import Console
 
 from analysis.comparison.matching import match_calls
-from reproduce.h200_runs import PROFILE, Experiment, experiments, simulated
+from reproduce.h200_runs import Experiment, experiments, simulated
 from reproduce.run_figures import TIMES, compared, mean_absolute_errors, times
 from reproduce.tables import frame_table
-from sim.profile import Profile, load_profile
+from sim.profile import Profile
 from traces.records import RunRecords, read_run
 
 #: Counts, shown beside each other; a measured count that differs between repeats is shown for each.
 COUNTS = ("steps", "preemptions", "cached tokens")
 
 
-def rows() -> pd.DataFrame:
+def rows(profile: Profile) -> pd.DataFrame:
     """One row an experiment: `run`, `engines`, `calls`, `repeats`, columns of `compared`, and `COUNTS` of both.
+
+    Parameters
+    ----------
+    profile : Profile
+        The runs are those of its model on as many GPUs.
 
     Returns
     -------
     pandas.DataFrame
         Seconds, percent and counts. `E2E of a call (%)` is the mean absolute error of single calls, over all repeats.
     """
-    profile = load_profile(PROFILE)
-    return pd.DataFrame([_row(experiment, profile) for experiment in experiments()])
+    return pd.DataFrame([_row(experiment, profile) for experiment in experiments(profile)])
 
 
-def print_h200(console: Console, found: pd.DataFrame, *, every_run: bool = True) -> None:
+def print_h200(console: Console, found: pd.DataFrame, profile: Profile, *, every_run: bool = True) -> None:
     """Print the rows.
 
     Parameters
@@ -43,6 +47,8 @@ def print_h200(console: Console, found: pd.DataFrame, *, every_run: bool = True)
     console : rich.console.Console
     found : pandas.DataFrame
         From `rows`.
+    profile : Profile
+        That `rows` was given.
     every_run : bool
         One table a figure and one a count, with all runs; or the errors by figure alone.
     """
@@ -55,9 +61,10 @@ def print_h200(console: Console, found: pd.DataFrame, *, every_run: bool = True)
     console.print(frame_table(mean_absolute_errors(found), title=title))
     console.print(f"E2E latency of single calls: mean absolute error {found['E2E of a call (%)'].mean():.2f}%")
     console.print(
-        "Measured: vLLM 0.24.0, H200, Llama-13B shape, fp16, random weights; mean of the repeats. Simulated: profile "
-        f"{PROFILE}, fitted to calibration points only: every row is predicted. Noise: highest repeat above the "
-        "lowest. The p99 TTFT is shown and not judged: it does not repeat."
+        f"Measured: vLLM 0.24.0, {profile.tensor_parallel} H200 for an engine, {profile.model.name} shape, "
+        f"{profile.model.dtype}, random weights; mean of the repeats. Simulated: profile {profile.name}, fitted to "
+        "calibration points only: every row is predicted. Noise: highest repeat above the lowest. The p99 TTFT is shown "
+        "and not judged: it does not repeat."
     )
 
 

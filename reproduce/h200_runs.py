@@ -1,7 +1,7 @@
 """Runs that a real vLLM 0.24.0 did on one and two H200s, and the simulation of each from its manifest alone.
 
-The run directories are those of `dovetail suite` (data/measured_h200_13b: Llama-13B shape, fp16, random weights). A
-manifest holds all that a simulation needs: the workload's hash, policy with parameters, gateway, engine limits and
+The run directories are those of `dovetail suite` (data/measured_h200_*: random weights, one folder for each model and
+number of GPUs that an engine has). A manifest holds all that a simulation needs: the workload's hash, policy with parameters, gateway, engine limits and
 seeds. Directories whose manifests agree in these are repeats of one experiment, whatever they are called.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 from policies.gateway import Gateway
 from policies.load import find_policy_class
 from policies.network import parse_network_latency
+from realexec.models import model_shape
 from sim.profile import Profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from sim.settings import EngineSettings
@@ -23,10 +24,10 @@ from traces.files import load_workload, workload_hash
 from traces.records import RunRecords, read_manifest
 from traces.workload import Workload
 
-#: Fitted to a calibration of one of these cards; no run of this folder took part.
+#: Fitted to a calibration of one of these cards, as `h200-llama-8b` and `h200-llama-13b-tp2` are; no run took part.
 PROFILE = "h200-llama-13b"
 
-FOLDER = Path(__file__).parent / "data" / "measured_h200_13b"
+DATA = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,26 @@ class Experiment:
     repeats: tuple[Path, ...]
 
 
-def experiments() -> list[Experiment]:
-    """All that was measured, on one GPU first, in order of the names."""
-    manifests = {path.parent: read_manifest(path.parent) for path in sorted(FOLDER.glob("runs/*/*/manifest.json"))}
+def experiments(profile: Profile) -> list[Experiment]:
+    """All that was measured with the model and the GPUs of a profile, one engine first, in order of the names.
+
+    Raises
+    ------
+    ValueError
+        When nothing was.
+    """
+    paths = sorted(DATA.glob("measured_h200_*/runs/*/*/manifest.json"))
+    manifests = {path.parent: read_manifest(path.parent) for path in paths}
     same: dict[str, list[Path]] = {}
     for directory, manifest in manifests.items():
-        same.setdefault(_identity(manifest), []).append(directory)
+        if _engine_kind(manifest) == (profile.model.name, profile.tensor_parallel):
+            same.setdefault(_identity(manifest), []).append(directory)
+    if not same:
+        kinds = ", ".join(f"{model} x{gpus}" for model, gpus in sorted(set(map(_engine_kind, manifests.values()))))
+        raise ValueError(
+            f"profile {profile.name}: no run of {profile.model.name} x{profile.tensor_parallel} was measured on a H200; "
+            f"measured were {kinds}"
+        )
     found = [Experiment(paths[0].parent.name, manifests[paths[0]], tuple(paths)) for paths in same.values()]
     return sorted(found, key=lambda each: (each.manifest["num_engines"], each.name))
 
@@ -73,6 +88,12 @@ def simulated(experiment: Experiment, profile: Profile) -> RunRecords:
     records = simulate(_workload(manifest["workload"]["hash"]), made, cluster, _gateway(manifest))
     records.manifest.update(policy=policy, seeds=manifest["seeds"])
     return records
+
+
+def _engine_kind(manifest: Mapping[str, Any]) -> tuple[str, int]:
+    """Model and tensor-parallel GPUs of the engines."""
+    resolved = manifest["engine_settings"]
+    return model_shape(resolved["model"], resolved["dtype"]).name, resolved["tensor_parallel_size"]
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:
@@ -104,12 +125,12 @@ def _gateway(manifest: Mapping[str, Any]) -> Gateway:
 def _workload(wanted: str) -> Workload:
     workloads = _workloads()
     if wanted not in workloads:
-        raise ValueError(f"{FOLDER.name}: no workload has the hash {wanted}")
+        raise ValueError(f"{DATA.name}: no workload has the hash {wanted}")
     return workloads[wanted]
 
 
 @cache
 def _workloads() -> dict[str, Workload]:
-    """Every workload of the folder, by its hash."""
-    loaded = [load_workload(path) for path in sorted((FOLDER / "workloads").glob("*.json.gz"))]
+    """Every workload that was measured, by its hash."""
+    loaded = [load_workload(path) for path in sorted(DATA.glob("measured_h200_*/workloads/*.json.gz"))]
     return {workload_hash(workload): workload for workload in loaded}

@@ -93,9 +93,10 @@ def draw_ranking(found: pd.DataFrame, path: Path, merit: str = "jct") -> None:
 def _ranked() -> list[Experiment]:
     """Experiments whose load was measured under enough policies, on as many engines."""
     policies: dict[str, set[str]] = {}
-    for each in experiments():
+    measured = experiments(load_profile(PROFILE))
+    for each in measured:
         policies.setdefault(_same(each), set()).add(each.manifest["policy"]["name"])
-    return [each for each in experiments() if len(policies[_same(each)]) >= _LEAST_POLICIES]
+    return [each for each in measured if len(policies[_same(each)]) >= _LEAST_POLICIES]
 
 
 def _same(experiment: Experiment) -> str:
@@ -119,8 +120,11 @@ def _label(manifest: Mapping[str, Any]) -> str:
     policy, window = manifest["policy"], manifest["window"]
     if policy["parameters"].get("bounds"):
         return f"{policy['name']}, bounds"
-    is_usual = manifest["workload"]["name"] != "mixture" or window == _WINDOW
-    return policy["name"] if is_usual else f"{policy['name']} window {window}"
+    if manifest["workload"]["name"] != "mixture" or window == _WINDOW:
+        return str(policy["name"])
+    if manifest["engine_settings"]["scheduling_policy"] == "priority":
+        return f"{policy['name']} in the engines"
+    return f"{policy['name']} window {window}" if window else f"{policy['name']} no window"
 
 
 def _all_draws(found: pd.DataFrame) -> pd.DataFrame:

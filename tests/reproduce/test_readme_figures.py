@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from reproduce import h200, policy_ranking
+from reproduce.h200_runs import PROFILE
 from reproduce.run_figures import mean_absolute_errors
+from sim.profile import load_profile
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -22,7 +24,7 @@ def table(header):
 
 @pytest.fixture(scope="module")
 def rows():
-    return h200.rows()
+    return h200.rows(load_profile(PROFILE))
 
 
 def percent(value, places=1):
