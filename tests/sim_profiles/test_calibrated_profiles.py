@@ -38,8 +38,11 @@ def test_the_profile_states_when_and_with_what_it_was_measured(calibrated):
 
 
 def test_the_decode_step_before_a_large_prefill_is_noted_late(calibrated):
-    """What windows are for: the launch of the prefill delays the note, by more than half a decode step."""
-    _, raw = calibrated
+    """What windows are for: the launch of the prefill delays the note, by more than half a decode step.
+
+    With several GPUs each has a process that launches, so the core, which takes the note, is not held up.
+    """
+    shipped, raw = calibrated
     steps = [step for step in replayed(raw)[0] if step.asynchronous and step.point.startswith("prefill beside 8 ")]
     decodes = [step.seconds for step in steps if not step.prefills]
     before = [
@@ -47,4 +50,5 @@ def test_the_decode_step_before_a_large_prefill_is_noted_late(calibrated):
         for step, after in pairwise(steps)
         if not step.prefills and sum(new for new, _ in after.prefills) >= 512
     ]
-    assert np.median(before) > 1.5 * np.median(decodes)
+    is_late = np.median(before) > 1.5 * np.median(decodes)
+    assert is_late == (shipped.tensor_parallel == 1)
