@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.prediction import Level, Prediction, Term, waits
+from traces.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +138,10 @@ def _of_widest(level: Level, naive: NaiveEstimate) -> list[Term]:
             f"{first.step_growth * 1e6:.2f} us a step",
             sum(each.count * each.growth for each in level.rounds),
         ),
-        Term("first fill", f"prefill of {first.num_calls} prompts an engine", first.prefill),
-        Term("prefill of the later rounds", f"{num_rounds - 1} round{'' if num_rounds == 2 else 's'}", later_prefill),
+        Term("first fill", f"prefill of {counted(first.num_calls, 'prompt')} an engine", first.prefill),
+        Term("prefill of the later rounds", counted(num_rounds - 1, "round"), later_prefill),
     ]
 
 
 def _product(num_rounds: int, num_steps: int, step_time: float) -> str:
-    return f"{num_rounds} round{'' if num_rounds == 1 else 's'} x {num_steps} steps x {step_time * 1e3:.1f} ms"
+    return f"{counted(num_rounds, 'round')} x {counted(num_steps, 'step')} x {step_time * 1e3:.1f} ms"

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from traces.wording import counted
+
 
 class StepCost(Protocol):
     """Duration of engine steps, in seconds; affine in the context of a fixed set of decoding calls."""
@@ -130,9 +132,10 @@ class Round:
 
     def formula(self) -> str:
         """The round written out: `4 rounds of 2 x (prefill 0.210 s + 49 steps x 30.00 ms)`; the step is the mean."""
-        rounds = f"{self.count} round{'' if self.count == 1 else 's'} of {self.num_calls}"
+        rounds = f"{counted(self.count, 'round')} of {self.num_calls}"
         step = self.decode / self.num_decode_steps if self.num_decode_steps else 0.0
-        return f"{rounds} x (prefill {self.prefill:.3f} s + {self.num_decode_steps} steps x {step * 1e3:.2f} ms)"
+        steps = counted(self.num_decode_steps, "step")
+        return f"{rounds} x (prefill {self.prefill:.3f} s + {steps} x {step * 1e3:.2f} ms)"
 
 
 def prefill_time(cost: StepCost, prompts: Sequence[tuple[int, int]], max_num_batched_tokens: int) -> float:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from analysis import metrics
 from analysis.comparison.manifests import policy_of
 from traces.records import read_manifest
+from traces.wording import counted
 
 #: Stands between the name of a policy and its parameters; no name has it.
 _DETAILS = "\t"
@@ -110,7 +111,7 @@ def _scenario(manifest: Mapping[str, Any], which: str) -> str:
     `which` of the workloads of that name: a hash, or a number of applications.
     """
     num_engines = manifest["num_engines"]
-    engines = f"{num_engines} engine{'' if num_engines == 1 else 's'}"
+    engines = counted(num_engines, "engine")
     parts = [f"{manifest['workload']['name']}{which}", engines]
     if manifest["network_latency"] not in ("0", "0.0"):
         parts.append(f"network {manifest['network_latency']} s")

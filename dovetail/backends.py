@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from dovetail.options import engines_option, given_limits, order_option, together
 from dovetail.setting import engine_settings
+from traces.wording import counted
 
 if TYPE_CHECKING:
     from policies.load import LoadedPolicy
@@ -170,7 +171,8 @@ def _endpoints(options: dict[str, Any]) -> list[HttpEngine]:
         raise ValueError(f"--{name.replace('_', '-')} is the server's to say, not --endpoint's")
     urls, folders = options["endpoints"], options["record_dirs"] or [None] * len(options["endpoints"])
     if len(folders) != len(urls):
-        raise ValueError(f"--record-dir was given {len(folders)} times, --endpoint {len(urls)} times: one for each")
+        given, wanted = counted(len(folders), "time"), counted(len(urls), "time")
+        raise ValueError(f"--record-dir was given {given}, --endpoint {wanted}: one for each")
     return [
         HttpEngine(index, url, model=options["model"], stated=stated, record_dir=folder)
         for index, (url, folder) in enumerate(zip(urls, folders, strict=True))

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from realexec.progress import RunInProgress
+from traces.wording import counted
 
 #: Over which the speed of an engine is taken, seconds.
 _SPEED_SPAN = 4.0
@@ -59,7 +60,7 @@ class RunView:
     def __init__(self, num_calls: int, num_engines: int, clock: Callable[[], float] = time.monotonic) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, get_time=clock)
-        self._task = self._bar.add_task(f"starting {num_engines} engine{'s' * (num_engines > 1)}", total=num_calls)
+        self._task = self._bar.add_task(f"starting {counted(num_engines, 'engine')}", total=num_calls)
         self._speeds = [Speed() for _ in range(num_engines)]
         self._clock = clock
         self._run: RunInProgress | None = None

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from traces.wording import counted
+
 if TYPE_CHECKING:
     from sim.lockstep.compare import Counts, Difference
 
@@ -44,7 +46,7 @@ def lockstep(num_cases: int, seed: int | None, shrink_seconds: float, as_json: b
     first = secrets.randbelow(10**9) if seed is None else seed
     seeds = range(first, first + num_cases)
     say = _silent if as_json else _say
-    say(f"native scheduler against vllm {version}: {num_cases:,} cases, seeds {first} to {seeds[-1]}")
+    say(f"native scheduler against vllm {version}: {counted(num_cases, 'case')} from seed {first}")
     counts = Counts()
     differing, found = None, None
     for number, differing in enumerate(seeds, 1):
@@ -81,6 +83,7 @@ def _shrunk(difference: Difference, seconds: float) -> Difference:
 
 def _line(counts: Counts) -> str:
     return (
-        f"{counts.cases:,} cases, {counts.calls:,} calls, {counts.steps:,} steps ({counts.skipped_steps:,} of them "
-        f"skipped and expanded), {counts.preemptions:,} preemptions, {counts.cached_calls:,} calls with a cached prefix"
+        f"{counted(counts.cases, 'case')}, {counted(counts.calls, 'call')}, {counted(counts.steps, 'step')} "
+        f"({counts.skipped_steps:,} of them skipped and expanded), {counted(counts.preemptions, 'preemption')}, "
+        f"{counted(counts.cached_calls, 'call')} with a cached prefix"
     )

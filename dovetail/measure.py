@@ -15,6 +15,7 @@ import click
 from dovetail.backends import backend_options, check_kind, check_modelled_fit, kind_of, make_backends, require_installed
 from dovetail.options import gateway_options, limit_options, policy_options, run_directory_options, workload_argument
 from dovetail.setting import composed, gateway, load_policies
+from traces.wording import counted
 
 if TYPE_CHECKING:
     from policies.gateway import Gateway
@@ -156,7 +157,7 @@ def problems(records: RunRecords) -> str:
     statuses = records.calls["status"]
     failed = statuses[statuses != "ok"]
     if len(failed):
-        parts.append(f"{len(failed):,} of {len(statuses):,} calls not done ({failed.value_counts().index[0]})")
+        parts.append(f"{len(failed):,} of {counted(len(statuses), 'call')} not done ({failed.value_counts().index[0]})")
     if manifest["error"] and not any(manifest["error"] in part for part in parts):
         parts.append(f"run stopped: {manifest['error']}")
     return " ".join("; ".join(parts).split())

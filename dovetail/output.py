@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from traces.files import require_suffix, save_workload
+from traces.wording import counted
 from traces.workload import Workload, num_calls
 
 
@@ -120,11 +121,7 @@ def save(workload: Workload, options: dict[str, Any]) -> None:
     with whole_file(path, overwrite=options["overwrite"]) as file:
         save_workload(workload, file)
     num_applications, calls = len(workload.applications), num_calls(workload)
-    print(f"wrote {path}: {workload.name!r}, {_counted(num_applications, 'application')}, {_counted(calls, 'call')}")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    print(f"wrote {path}: {workload.name!r}, {counted(num_applications, 'application')}, {counted(calls, 'call')}")
 
 
 #: Units of figures that `print_nested` is given.

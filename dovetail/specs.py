@@ -8,6 +8,7 @@ from traces.arrivals import all_at_once, gamma_arrivals, poisson_arrivals, trace
 from traces.files import load_workload
 from traces.generators.lengths import LogNormal
 from traces.generators.shared import SharedPrompt
+from traces.wording import counted
 
 #: Forms of an arrival process, for messages and help.
 ARRIVALS = "at-once, uniform:RATE, poisson:RATE, gamma:RATE:CV or trace:WORKLOAD[:RATE]"
@@ -101,7 +102,7 @@ def _recorded(values: list[str], num_applications: int, text: str) -> np.ndarray
     instants = np.sort([application.arrival for application in load_workload(path).applications])
     if len(instants) < num_applications:
         raise ValueError(
-            f"arrivals {text!r}: {path} has {len(instants)} applications, not the {num_applications} wanted"
+            f"arrivals {text!r}: {path} has {counted(len(instants), 'application')}, not the {num_applications} wanted"
         )
     return trace_arrivals(instants[:num_applications], rate)
 

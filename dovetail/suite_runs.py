@@ -12,6 +12,7 @@ from dovetail.backends import make_vllm_engines, require_installed
 from dovetail.options import given_limits
 from dovetail.setting import composed, engine_settings, gateway, load_policies
 from dovetail.suite_spec import SuiteRun
+from traces.wording import counted
 
 if TYPE_CHECKING:
     from policies.load import LoadedPolicy
@@ -73,7 +74,10 @@ def _write(run: SuiteRun, policy: LoadedPolicy, records: RunRecords, directory: 
         write_run(folder, records)
     done = int((records.calls["status"] == "ok").sum())
     where = f"{run.name}/{directory.name}"
-    print(f"{where}: {done:,} of {len(records.calls):,} calls, makespan {makespan(records.calls):.3f} s", flush=True)
+    print(
+        f"{where}: {done:,} of {counted(len(records.calls), 'call')}, makespan {makespan(records.calls):.3f} s",
+        flush=True,
+    )
 
 
 def simulate_runs(runs: Sequence[SuiteRun], workloads: Mapping[str, Workload], profile: str, out: Path) -> None:

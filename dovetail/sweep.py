@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from traces.wording import counted
+
 if TYPE_CHECKING:
     from dovetail.sweeps.cell import Cell
     from dovetail.sweeps.run_cell import Outcome
@@ -50,8 +52,8 @@ def sweep(spec: Path, out: Path, keep_records: bool, as_json: bool, **where: Any
     pending = _pending(keys, store, keep_records)
     num_kept = len(set(keys)) - len(pending)
     same = f", {len(keys) - len(set(keys)):,} the same as others" if len(set(keys)) < len(keys) else ""
-    counted = f"{len(cells):,} cells, {num_kept:,} of them kept from earlier{same}"
-    print(counted, file=sys.stderr if as_json else sys.stdout, flush=True)
+    planned = f"{counted(len(cells), 'cell')}, {num_kept:,} of them kept from earlier{same}"
+    print(planned, file=sys.stderr if as_json else sys.stdout, flush=True)
     chosen = [cells[index] for index in pending]
     try:
         with terminated_like_interrupted(), _progress(len(chosen)) as advance:

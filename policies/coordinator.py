@@ -18,6 +18,7 @@ from policies.calls import ApplicationState, CallState, CallStatus, build_applic
 from policies.decisions import DecisionLog
 from policies.engines import EngineState, snapshot
 from policies.interface import BackendError, EngineId, EngineView, Event, EventKind, Policy, PolicyError
+from traces.wording import counted
 from traces.workload import Workload
 
 Orchestration = Literal["client", "service"]
@@ -371,7 +372,7 @@ class Coordinator:
             return None
         raise PolicyError(
             f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, whose window of "
-            f"{engine.window} calls is full"
+            f"{counted(engine.window, 'call')} is full"
         )
 
     def _dispatch(self, call: CallState, engine: EngineState, now: float) -> None:

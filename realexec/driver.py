@@ -19,6 +19,7 @@ from realexec.attempts import Attempt, Fault, FaultHandling, RunNotes
 from realexec.interface import CallFailure, Completion, EngineBackend, EngineFailure
 from realexec.requests import RequestMaker
 from realexec.shutdown import stop_engine
+from traces.wording import counted
 
 #: Status of calls that a stop or a cancellation left unfinished.
 INTERRUPTED = "interrupted"
@@ -155,8 +156,8 @@ class Driver:
             num_left = len(coordinator.calls) - coordinator.num_ended
             coordinator.abandon("not run: held by the policy, or waiting for a call that was")
             raise PolicyError(
-                f"{num_left} calls never ran: the policy holds {held.app_id}/{held.call_id} and nothing is left to "
-                "happen"
+                f"{counted(num_left, 'call')} never ran: the policy holds {held.app_id}/{held.call_id} and nothing is "
+                "left to happen"
             )
 
     # -- from the client ----------------------------------------------------------------------------------------------

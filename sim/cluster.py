@@ -17,6 +17,7 @@ from sim.frontend import FirstTokenHook
 from sim.garbage import collection_paused
 from sim.records import CallLog, StepLog, steps_frame
 from sim.request import Request
+from traces.wording import counted
 
 #: Finished calls between two reports of progress.
 PROGRESS_INTERVAL = 5000
@@ -78,7 +79,7 @@ class Cluster:
         if len(self._calls) < len(self._coordinator.calls):
             stuck = next(call for call in self._coordinator.calls if call.status is CallStatus.SUBMITTED)
             raise BackendError(
-                f"{len(self._coordinator.calls) - len(self._calls)} calls never ran: the policy holds "
+                f"{counted(len(self._coordinator.calls) - len(self._calls), 'call')} never ran: the policy holds "
                 f"{stuck.app_id}/{stuck.call_id} and nothing is left to happen"
             )
 

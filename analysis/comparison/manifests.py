@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from traces.wording import counted
+
 #: Entries that differ between any two runs and say nothing of what ran.
 _INCIDENTAL = ("command", "started_at", "warnings")
 
@@ -75,7 +77,7 @@ def differences(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> li
             lines.append(f"the {role} run is incomplete")
         lines += [f"{role} run: {warning}" for warning in manifest.get("warnings", ())]
         if faults := manifest.get("faults"):
-            lines.append(f"{role} run: {len(faults)} faults; its manifest lists them")
+            lines.append(f"{role} run: {counted(len(faults), 'fault')}; see its manifest")
     return lines
 
 

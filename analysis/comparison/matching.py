@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from traces.wording import counted
+
 #: Names in messages, of how many unmatched calls.
 _NUM_NAMED = 3
 
@@ -53,10 +55,12 @@ class Matched:
         for reason, own in self.unmatched.groupby("why", sort=False):
             named = ", ".join(f"{app}/{call}" for app, call in zip(own["app"], own["call"][:_NUM_NAMED], strict=False))
             lines.append(
-                f"{len(own):,} calls {REASONS[str(reason)]}: {named}{', ...' if len(own) > _NUM_NAMED else ''}"
+                f"{counted(len(own), 'call')} {REASONS[str(reason)]}: {named}{', ...' if len(own) > _NUM_NAMED else ''}"
             )
         if self.num_of_other_length:
-            lines.append(f"{self.num_of_other_length:,} calls have other prompt or output lengths in the two runs")
+            lines.append(
+                f"{counted(self.num_of_other_length, 'call')} with other prompt or output lengths in the two runs"
+            )
         return lines
 
 

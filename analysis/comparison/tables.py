@@ -11,6 +11,7 @@ from analysis.comparison.decisions import Situation
 from analysis.comparison.recost import Recosted
 from analysis.comparison.split import split_summary
 from analysis.tables import COUNT, MILLISECONDS, PERCENT, Unit, table
+from traces.wording import counted
 
 #: An error: its sign is always shown.
 ERROR = Unit("%", 1e2, 2, signed=True)
@@ -111,12 +112,12 @@ def situation(found: Situation | None) -> str:
         return "no further decision"
     what = "held" if found.outcome == "hold" else f"to engine {found.engine}"
     loads = [
-        f"engine {each['engine']} has {each['num_calls']:,} calls of {each['num_tokens']:,} tokens"
+        f"engine {each['engine']} has {counted(each['num_calls'], 'call')} of {counted(each['num_tokens'], 'token')}"
         for each in found.engines[:_MAX_ENGINES]
     ]
     more = ", ..." if len(found.engines) > _MAX_ENGINES else ""
     where = f"{found.app}/{found.call} {what} at {found.at:.4f} s"
-    return f"{where}; {found.num_ready:,} calls ready; {', '.join(loads)}{more}"
+    return f"{where}; {counted(found.num_ready, 'call')} ready; {', '.join(loads)}{more}"
 
 
 def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Table]:

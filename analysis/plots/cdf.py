@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from analysis import metrics
 from analysis.plots import style
 from analysis.stages import largest_stages
+from traces.wording import counted
 
 #: Most points of one line; longer samples are drawn at evenly spaced quantiles, which at this number looks the same.
 MAX_POINTS = 1000
@@ -118,4 +119,4 @@ def _stage_titles(axes: Sequence[Axes], stages: Sequence[str], measured: Mapping
         size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
         ax.set_title(f"{stage} (n = {size})", loc="left", fontweight="bold")
     if rest:
-        axes[-1].set_title(f"(+ {rest} more stages)", loc="right", fontsize=7, y=1.08)
+        axes[-1].set_title(f"(+ {counted(rest, 'more stage')})", loc="right", fontsize=7, y=1.08)

@@ -12,6 +12,7 @@ from analysis.comparison.critical_path import PART_NAMES
 from analysis.comparison.errors import CALL_ERRORS
 from analysis.comparison.tables import PART_LABELS
 from analysis.plots import style
+from traces.wording import counted
 
 #: Stages with bars of their own, the row over all calls included.
 MAX_ROWS = 9
@@ -55,7 +56,7 @@ def stage_errors(errors: pd.DataFrame, *, measured_label: str = "measured", capt
             ax.grid(axis="y", visible=False)
         axes[0].set_yticks(np.arange(len(stages)), stages)
         axes[0].invert_yaxis()
-        more = f" {rest} smaller stages are not drawn." if rest else ""
+        more = f" Without {counted(rest, 'smaller stage')}." if rest else ""
         style.add_caption(figure, f"Bars: simulated / {measured_label} - 1; whiskers: 95% intervals.{more} {caption}")
     return figure
 
@@ -107,7 +108,7 @@ def waterfall(split: pd.DataFrame, *, measured_label: str = "measured", caption:
         ax.set_ylim(*_zoomed(joints))
         ax.grid(axis="x", visible=False)
         note = "The axis does not begin at 0. " if ax.get_ylim()[0] > 0 else ""
-        note += f"Mean over {len(split):,} applications; orange adds to the JCT, blue takes away. "
+        note += f"Mean over {counted(len(split), 'application')}; orange adds to the JCT, blue takes away. "
         style.add_caption(figure, note + caption)
     return figure
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.comparison.recost import price, step_times, thinned
 from analysis.plots import style
+from traces.wording import counted
 
 #: Most dots of a kind.
 MAX_DOTS = 4000
@@ -85,5 +86,5 @@ def _summary(frame: pd.DataFrame, measured_label: str) -> str:
     absolute = np.repeat(frame["residual"].abs().to_numpy(), frame["count"].clip(upper=1000))
     median, p95 = np.quantile(absolute, [0.5, 0.95]) if len(absolute) else (np.nan, np.nan)
     num_steps = int(frame["count"].sum())
-    shown = f"{num_steps:,} steps, absolute error: median {median:.1f}%, p95 {p95:.1f}%"
+    shown = f"{counted(num_steps, 'step')}, absolute error: median {median:.1f}%, p95 {p95:.1f}%"
     return f"Error: price in the simulation / {measured_label} - 1; {shown}."

@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from analysis.graph import levels
 from analysis.plots import style
 from analysis.plots.cdf import cdf_points
+from traces.wording import counted
 from traces.workload import Workload, num_prompt_tokens
 
 _NUM_BINS = 60
@@ -42,7 +43,7 @@ def describe_workload(workload: Workload, *, caption: str = "") -> Figure:
         _draw_widths(widths, level_widths(workload))
         _draw_lengths(prompts, lengths, "prompt_tokens")
         _draw_lengths(outputs, lengths, "output_tokens")
-        sizes = f"{_count(len(workload.applications), 'application')}, {_count(len(lengths), 'call')}"
+        sizes = f"{counted(len(workload.applications), 'application')}, {counted(len(lengths), 'call')}"
         figure.suptitle(f"{workload.name}: {sizes}")
         style.add_caption(figure, caption)
     return figure
@@ -102,7 +103,7 @@ def _draw_lengths(ax: Axes, lengths: pd.DataFrame, column: str) -> None:
     _logarithmic_axis(ax, lengths[column])
     ax.set_ylim(0, 1.03)
     name = column.removesuffix("_tokens")
-    rest = f" (+ {_count(len(stages) - _MAX_STAGES, 'smaller stage')} not drawn)" if len(stages) > _MAX_STAGES else ""
+    rest = f" (+ {counted(len(stages) - _MAX_STAGES, 'smaller stage')} not drawn)" if len(stages) > _MAX_STAGES else ""
     ax.set_title(f"{name} length{rest}", loc="left", fontweight="bold")
     ax.set_xlabel(f"{name} tokens")
     ax.set_ylabel("share of calls")
@@ -118,10 +119,6 @@ def _logarithmic_axis(ax: Axes, tokens: pd.Series) -> None:
     ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _draw_widths(ax: Axes, widths: pd.DataFrame) -> None:

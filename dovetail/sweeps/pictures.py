@@ -12,6 +12,7 @@ from analysis.plots.sweep_cdf import jct_distributions
 from analysis.plots.sweep_heatmap import difference_map
 from analysis.plots.sweep_lines import lines_by_workload
 from dovetail.sweeps.spec import ORACLE, Spec, Value
+from traces.wording import counted
 
 #: What pictures and the printed table are about.
 FIGURE = "jct_mean"
@@ -97,6 +98,7 @@ def _caption(spec: Spec, runs: pd.DataFrame, axes: dict[str, Value]) -> str:
     where = "".join(f", {name} {value}" for name, value in axes.items())
     options = f" ({spec.options})" if spec.options else ""
     return (
-        f"Simulated{options}{where}; {runs['seed'].nunique()} seeds, the same for every policy; 95% intervals over "
-        f"seeds; the first {spec.warmup:.0%} of the applications are cut off. oracle: {spec.lines[ORACLE[0]]}."
+        f"Simulated{options}{where}; {counted(runs['seed'].nunique(), 'seed')}, the same for every policy; 95% "
+        f"intervals over seeds; the first {spec.warmup:.0%} of the applications are cut off. "
+        f"oracle: {spec.lines[ORACLE[0]]}."
     )

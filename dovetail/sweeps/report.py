@@ -17,6 +17,7 @@ from dovetail.sweeps.cell import Cell
 from dovetail.sweeps.pictures import FIGURE, draw
 from dovetail.sweeps.spec import ORACLE, Spec
 from dovetail.sweeps.store import Store
+from traces.wording import counted
 
 
 def write_report(
@@ -59,7 +60,7 @@ def _print(spec: Spec, means: pd.DataFrame, differences: pd.DataFrame, failures:
     if not means.empty:
         console().print(_summary(spec, means, differences))
     for each in failures:
-        count = "1 cell" if each["num_cells"] == 1 else f"{each['num_cells']:,} cells"
+        count = counted(each["num_cells"], "cell")
         print(f"{count} without a result, as policy {each['policy']} on {each['workload']}: {each['error']}")
 
 

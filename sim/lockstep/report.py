@@ -7,6 +7,7 @@ from typing import Any
 
 from sim.lockstep.compare import Difference
 from sim.lockstep.sides import OutputView, StepView
+from traces.wording import counted
 
 
 def describe(difference: Difference) -> str:
@@ -40,7 +41,7 @@ def _rows(view: StepView | OutputView | str) -> dict[str, str]:
         value: Any = getattr(view, field.name)
         if field.name == "scheduled":
             for request, (num_new, num_computed) in sorted(value.items()):
-                rows[f"request {request}"] = f"{num_new} tokens after {num_computed}"
+                rows[f"request {request}"] = f"{counted(num_new, 'token')} after {num_computed}"
         else:
             rows[field.name.replace("_", " ")] = str(value)
     return rows

@@ -24,7 +24,7 @@ def test_missing_extra_and_failed_calls_are_counted_and_named(calls):
         "map9": "extra",
         "map1": "failed_simulated",
     }
-    assert "1 calls only in the measured run: a/map9" in matched.remarks()
+    assert "1 call only in the measured run: a/map9" in matched.remarks()
 
 
 def test_calls_of_other_lengths_are_compared_and_counted(calls):

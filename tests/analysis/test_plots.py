@@ -60,7 +60,7 @@ def test_with_too_many_stages_the_largest_are_drawn_and_the_rest_counted(calls):
     rows = [calls.iloc[:1].assign(stage=stage) for stage in ("a", "b", "b", "c", "c", "c")]
     figure = latency_cdf({"fifo": pd.concat(rows)}, max_stages=2)
     assert [ax.get_title(loc="left") for ax in figure.axes[:2]] == ["b (n = 2)", "c (n = 3)"]
-    assert figure.axes[1].get_title(loc="right") == "(+ 1 more stages)"
+    assert figure.axes[1].get_title(loc="right") == "(+ 1 more stage)"
 
 
 def test_a_cdf_of_nothing_is_refused(calls):

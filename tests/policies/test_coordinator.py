@@ -257,7 +257,7 @@ def test_a_policy_that_names_an_engine_that_does_not_exist_is_refused(gateway, s
 
 def test_a_policy_that_names_a_full_engine_is_refused(gateway, single, scripted):
     system = gateway([single("x"), single("y")], scripted(), num_engines=2, window=1)
-    with pytest.raises(PolicyError, match="call y/c: route returned engine 0, whose window of 1 calls is full"):
+    with pytest.raises(PolicyError, match="call y/c: route returned engine 0, whose window of 1 call is full"):
         system.arrive_all()
 
 

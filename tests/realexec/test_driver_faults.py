@@ -243,7 +243,7 @@ def test_a_policy_that_holds_calls_for_ever_is_named(measured, quick):
 
     run = measured(singles(2), [quick], policy=Holding())
     assert run.status == {"0/c": "ok", "1/c": "not run: held by the policy, or waiting for a call that was"}
-    assert run.manifest["error"] == "1 calls never ran: the policy holds 1/c and nothing is left to happen"
+    assert run.manifest["error"] == "1 call never ran: the policy holds 1/c and nothing is left to happen"
 
 
 def test_a_policy_that_names_no_engine_stops_the_run(measured, quick):

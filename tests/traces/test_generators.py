@@ -58,6 +58,13 @@ def test_map_reduce_has_the_lengths_of_the_notes(num_maps):
     assert application.calls[-1].deps == tuple(f"map{i}" for i in range(num_maps))
 
 
+@pytest.mark.parametrize(("number", "named"), [(1, "1 shared prompt"), (2, "2 shared prompts")])
+def test_a_workload_is_named_after_its_shared_prompts_one_or_several(number, named):
+    prompts = [SharedPrompt(f"assistant {index}", 100, 5, 10) for index in range(number)]
+
+    assert shared_prefix_apps(prompts, all_at_once(2), np.random.default_rng(0)).name == named
+
+
 def test_maps_share_only_their_instruction():
     assert shared_prefix_tokens(map_reduce(15)) == 14 * 10
 

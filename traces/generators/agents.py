@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traces.generators.building import build, require_positive
+from traces.wording import counted
 from traces.workload import Call, Workload, output_of, text
 
 
@@ -76,4 +77,4 @@ def multi_agent_rounds(arrivals: np.ndarray | None = None, shape: AgentsShape = 
             before = tuple(call.id for call in rounds)
         return made
 
-    return build(f"multi-agent, {shape.num_files} files", "program", arrivals, calls)
+    return build(f"multi-agent, {counted(shape.num_files, 'file')}", "program", arrivals, calls)

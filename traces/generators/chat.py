@@ -8,6 +8,7 @@ import numpy as np
 
 from traces.generators.building import build, require_positive
 from traces.generators.lengths import LogNormal
+from traces.wording import counted
 from traces.workload import Call, Segment, Workload, output_of, text
 
 
@@ -67,4 +68,4 @@ def chat_sessions(arrivals: np.ndarray, shape: ChatShape, rng: np.random.Generat
             history = (*history, output_of(f"turn{k}"))
         return turns
 
-    return build(f"chat of {shape.num_turns} turns", "chat", arrivals, calls)
+    return build(f"chat of {counted(shape.num_turns, 'turn')}", "chat", arrivals, calls)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traces.generators.building import build, require_positive
+from traces.wording import counted
 from traces.workload import Call, Workload, text
 
 
@@ -60,4 +61,4 @@ def shared_prefix_apps(prompts: Sequence[SharedPrompt], arrivals: np.ndarray, rn
         parts = text(f"shared-{prompt.name}", prompt.prompt_tokens), text(f"{app_id}-query", prompt.query_tokens)
         return (Call("call", parts, prompt.output_tokens, stage=prompt.name),)
 
-    return build(f"{len(prompts)} shared prompts", "r", arrivals, calls)
+    return build(counted(len(prompts), "shared prompt"), "r", arrivals, calls)

@@ -15,6 +15,7 @@ import numpy as np
 
 from traces.generators.building import build
 from traces.importers.rows import csv_rows, require_rows, whole
+from traces.wording import counted
 from traces.workload import Call, Segment, Workload, text
 
 _COLUMNS = (
@@ -93,7 +94,7 @@ def import_metagpt(
             for node in kept
         ]
 
-    return build(f"metagpt, {num_files} files", "program", arrivals, calls)
+    return build(f"metagpt, {counted(num_files, 'file')}", "program", arrivals, calls)
 
 
 def _read(path: Path | str) -> list[_Node]:
