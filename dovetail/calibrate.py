@@ -14,7 +14,7 @@ from dovetail.options import given_limits, limit_options
 
 if TYPE_CHECKING:
     from realexec.calibration.raw import RawMeasurement
-    from realexec.calibration.session import Setup
+    from realexec.calibration.session import Session, Setup
     from realexec.interface import EngineBackend
     from sim.fitting.samples import Sample
     from sim.profile import ModelShape, Profile
@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Fit the points of this folder again; nothing is measured.",
 )
+@click.option(
+    "--continue",
+    "continued",
+    is_flag=True,
+    help="Measure what PROFILE.points lacks, with the same options, and fit everything.",
+)
 @limit_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def calibrate(out: Path, **options: Any) -> None:
@@ -67,16 +73,19 @@ def calibrate(out: Path, **options: Any) -> None:
     --profile.
 
     Writes PROFILE.json and the folder PROFILE.points with the raw points, the plan, the engines' logs and a picture.
-    Interrupted, it keeps the points that are whole; --from fits them.
+    Interrupted or out of time, it keeps the points that are whole: --from fits them, --continue measures the others.
     """
     from dovetail.calibration_report import print_report, report_rows, write_samples
 
     if out.suffix != ".json":
         raise ValueError(f"--out {out} must end in .json")
     points = out.with_suffix(".points")
-    for path in (out, points):
-        if path.exists() and path != options["folder"]:
-            _replace(path, overwrite=options["overwrite"])
+    if options["continued"]:
+        _check_continued(points, options)
+    else:
+        for path in (out, points):
+            if path.exists() and path != options["folder"]:
+                _replace(path, overwrite=options["overwrite"])
     raw, shape = _measured(points, options) if options["folder"] is None else _read(options)
     profile, samples, warnings = _fitted(out, raw, shape)
     write_samples(points, samples, profile)
@@ -90,6 +99,29 @@ def calibrate(out: Path, **options: Any) -> None:
         print(f"wrote {out} and {points}")
 
 
+def _check_continued(points: Path, options: dict[str, Any]) -> None:
+    """Refuse what --continue cannot go with.
+
+    Raises
+    ------
+    ValueError
+    """
+    if options["overwrite"] or options["folder"] is not None:
+        other = "--overwrite" if options["overwrite"] else "--from"
+        raise ValueError(f"--continue adds to {points}; it cannot go with {other}")
+    if not points.is_dir():
+        raise ValueError(f"{points} is not there, so there is nothing to --continue")
+
+
+def _check_asked(engine: dict[str, Any], options: dict[str, Any]) -> None:
+    """Refuse, before any engine starts, options that cannot give the engine of the earlier points."""
+    from realexec.calibration.continued import check_same_engine
+
+    names = ("model", "dtype", "tensor_parallel_size", "gpu_memory_utilization")
+    settings = {**engine["settings"], **{name: options[name] for name in names}}
+    check_same_engine(engine, {**engine, "settings": settings})
+
+
 def _replace(path: Path, *, overwrite: bool) -> None:
     """Make place for a profile, or the folder of its points.
 
@@ -99,7 +131,7 @@ def _replace(path: Path, *, overwrite: bool) -> None:
         When that was not asked for, or something else is there.
     """
     if not overwrite:
-        raise ValueError(f"{path} exists already; add --overwrite to replace it")
+        raise ValueError(f"{path} exists already; add --overwrite to replace it, or --continue to add to its points")
     if path.is_dir():
         if any(path.iterdir()) and not (path / "points.parquet").exists():
             raise ValueError(f"{path} holds no calibration; it is left as it is")
@@ -141,7 +173,7 @@ def _measured(points: Path, options: dict[str, Any]) -> tuple[RawMeasurement, Mo
 
     shape = model_shape(options["model"], options["dtype"])
     session = Session(_setup(points, shape, options), _report, keep)
-    _report(f"about {_estimated(session.setup, options):.0f} s of points, and two engine starts", 0.0)
+    _report(_foreseen(session, options), 0.0)
     try:
         run(session.run())
     except EngineFailure as error:
@@ -152,9 +184,16 @@ def _measured(points: Path, options: dict[str, Any]) -> tuple[RawMeasurement, Mo
 
 
 def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
+    from realexec.calibration.raw import read_raw
     from realexec.calibration.session import Setup
     from sim.profile import load_profile
 
+    earlier = read_raw(points) if options["continued"] else None
+    # The plan hangs on these two: they are those of the earlier points, whatever is asked.
+    plan_options = {name: options[name] for name in ("seed", "small")}
+    if earlier is not None:
+        plan_options |= {name: earlier.engine[name] for name in plan_options if name in earlier.engine}
+        _check_asked(earlier.engine, options)
     return Setup(
         make_engine=lambda is_async, folder: _engine(is_async, folder, options),
         cost=load_profile(options["profile"]).step_cost(async_scheduling=True),
@@ -162,8 +201,8 @@ def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
         budget=options["budget"],
         vocab_size=shape.vocab_size,
         tensor_parallel_size=options["tensor_parallel_size"],
-        seed=options["seed"],
-        small=options["small"],
+        earlier=earlier,
+        **plan_options,
     )
 
 
@@ -180,18 +219,25 @@ def _engine(async_scheduling: bool, folder: Path, options: dict[str, Any]) -> En
     return VllmEngine(0, built, folder, gpu_ids=range(options["tensor_parallel_size"]))
 
 
-def _estimated(setup: Setup, options: dict[str, Any]) -> float:
-    """Seconds of all points on an engine like that of the profile."""
+def _foreseen(session: Session, options: dict[str, Any]) -> str:
+    """What will be run, and how long that takes on an engine like that of the profile."""
     from realexec.calibration.estimate import estimated_seconds
     from realexec.calibration.plan import plan
     from realexec.calibration.point import Limits
     from realexec.calibration.session import extent_of
     from sim.profile import load_profile
 
-    known = load_profile(options["profile"]).engine_defaults
+    setup, known = session.setup, load_profile(options["profile"]).engine_defaults
     limits = Limits(*(getattr(known, name) for name in Limits.__slots__))
-    extents = [extent_of(is_async, setup.small) for is_async in (True, False)]
-    return sum(estimated_seconds(plan(limits, extent), setup.cost, limits.max_num_batched_tokens) for extent in extents)
+    if setup.earlier is None:
+        parts = [plan(limits, extent_of(is_async, setup.small)) for is_async in (True, False)]
+    else:
+        parts = [points for is_async in (True, False) if (points := session.missing(is_async))]
+    if not parts:
+        return f"no point of the plan is missing in {setup.folder}; nothing is measured"
+    seconds = sum(estimated_seconds(points, setup.cost, limits.max_num_batched_tokens) for points in parts)
+    starts = ("one engine start", "two engine starts")[len(parts) - 1]
+    return f"about {seconds:.0f} s of points, and {starts}"
 
 
 def _report(text: str, seconds_left: float) -> None:

@@ -24,11 +24,14 @@ _COLOURS = {"decode": "#0072B2", "prefill": "#D55E00", "sharing": "#009E73", "id
 def print_report(profile: Profile, raw: RawMeasurement) -> None:
     """GPU time, forms tried, errors of the fit."""
     from dovetail.output import console
+    from realexec.calibration.continued import sessions_of
 
     out = console()
-    out.print(f"{profile.measurement.gpu}: {raw.engine['seconds']:.0f} s of GPU time, {len(raw.points)} points")
+    sessions = f" in {number} sessions" if (number := len(sessions_of(raw.engine))) > 1 else ""
+    seconds = raw.engine["seconds"]
+    out.print(f"{profile.measurement.gpu}: {seconds:.0f} s of GPU time{sessions}, {len(raw.points)} points")
     if skipped := raw.engine.get("num_skipped_points"):
-        out.print(f"{skipped} points were left out for want of time")
+        out.print(f"{skipped} points of the plan are missing; --continue measures them")
     out.print(_lateness(raw))
     out.print(_first_steps(raw))
     out.print(forms_table(profile))

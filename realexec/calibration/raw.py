@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
@@ -26,7 +27,8 @@ class RawMeasurement:
     Parameters
     ----------
     engine : dict
-        `EngineInfo` as plain values, with `tensor_parallel_size`, `seconds` (GPU time), `date` and `seed`.
+        `EngineInfo` as plain values, with `tensor_parallel_size`, `seconds` (GPU time), `date`, `seed`, `small` and
+        `num_skipped_points`; of several sessions also `sessions`, a list of their `date` and `seconds`.
     points : pandas.DataFrame
         point, kind, held_out, asynchronous, started_at, finished_at.
     calls : pandas.DataFrame
@@ -77,12 +79,19 @@ def engine_facts(info: EngineInfo, **more: Any) -> dict[str, Any]:
 
 
 def write_raw(folder: Path, raw: RawMeasurement, plan: list[Point]) -> None:
-    """`points.parquet`, `calls.parquet`, `steps.parquet`, `engine.json` and `plan.json.gz`."""
+    """`points.parquet`, `calls.parquet`, `steps.parquet`, `engine.json` and `plan.json.gz`.
+
+    Earlier files stay until all new ones are written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _TABLES:
-        getattr(raw, name).to_parquet(folder / f"{name}.parquet", index=False, compression="zstd")
-    (folder / "engine.json").write_text(json.dumps(raw.engine, indent=1, default=str) + "\n")
-    (folder / "plan.json.gz").write_bytes(gzip.compress(msgspec.json.encode(plan) + b"\n", mtime=0))
+    with TemporaryDirectory(dir=folder) as name:
+        new = Path(name)
+        for table in _TABLES:
+            getattr(raw, table).to_parquet(new / f"{table}.parquet", index=False, compression="zstd")
+        (new / "engine.json").write_text(json.dumps(raw.engine, indent=1, default=str) + "\n")
+        (new / "plan.json.gz").write_bytes(gzip.compress(msgspec.json.encode(plan) + b"\n", mtime=0))
+        for file in new.iterdir():
+            file.replace(folder / file.name)
 
 
 def read_raw(folder: Path) -> RawMeasurement:

@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from realexec.calibration.continued import check_same_engine, extended, missing_points
 from realexec.calibration.estimate import estimated_seconds
 from realexec.calibration.loads import Extent
 from realexec.calibration.measure import Notes, run_points
-from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, plan, warm_up
+from realexec.calibration.plan import FULL, SMALL, SYNCHRONOUS, warm_up
 from realexec.calibration.point import Limits, Point
 from realexec.calibration.raw import RawMeasurement, engine_facts, joined, tables_of
 from realexec.interface import EngineBackend, EngineInfo
@@ -46,6 +48,8 @@ class Setup:
     vocab_size, tensor_parallel_size, seed : int
     small : bool
         A plan of seconds, to see that everything works.
+    earlier : RawMeasurement, optional
+        Of the same plan; only what it does not hold is measured.
     """
 
     make_engine: EngineMaker
@@ -56,6 +60,7 @@ class Setup:
     tensor_parallel_size: int = 1
     seed: int = 0
     small: bool = False
+    earlier: RawMeasurement | None = None
 
 
 @dataclass(slots=True)
@@ -68,14 +73,12 @@ class Session:
     report : callable
         Told (text, seconds estimated to be left) as things happen.
     keep : callable
-        Given what was measured so far, whenever an engine has stopped.
+        Given what was measured so far, earlier points included, whenever an engine has stopped.
     """
 
     setup: Setup
     report: Callable[[str, float], None]
     keep: Callable[[RawMeasurement], None]
-    plan: list[Point] = field(default_factory=list)
-    num_skipped: int = 0
     _parts: list[dict[str, pd.DataFrame]] = field(default_factory=list)
     _info: EngineInfo | None = None
     _began_at: float = 0.0
@@ -87,29 +90,65 @@ class Session:
         ------
         EngineFailure
             When an engine does not start, or is lost. What was measured before was kept.
+        ValueError
+            When the engine or the plan is not that of the earlier points; these are left as they are.
         """
         self._began_at = time.monotonic()
-        for async_scheduling in (True, False):
+        kinds = [True, False]
+        if self.setup.earlier is not None:
+            kinds = [each for each in kinds if self.missing(each)]
+        for async_scheduling in kinds:
             await self._measure(async_scheduling)
 
+    @property
+    def plan(self) -> list[Point]:
+        """All points, whoever measured them; none before the limits of the engine are known."""
+        return [point for is_async in (True, False) for point in self._planned(is_async, None)]
+
+    @property
+    def num_missing(self) -> int:
+        """Points of the plan that nobody has measured."""
+        measured = sum(len(part["points"]) for part in self._parts)
+        return len(self.missing(True)) + len(self.missing(False)) - measured
+
+    def missing(self, async_scheduling: bool) -> list[Point]:
+        """Points that this session has to measure, in the order to run them."""
+        return self._planned(async_scheduling, self.setup.earlier)
+
+    def _planned(self, async_scheduling: bool, earlier: RawMeasurement | None) -> list[Point]:
+        extent = extent_of(async_scheduling, self.setup.small)
+        if (limits := self._limits()) is None:
+            return []
+        return missing_points(limits, extent, self.setup.seed, earlier, async_scheduling=async_scheduling)
+
+    def _limits(self) -> Limits | None:
+        """Of the first engine: KV blocks vary by a few from start to start, and the plan must not."""
+        if self.setup.earlier is not None:
+            return limits_of(self.setup.earlier.engine)
+        return None if self._info is None else limits_of(engine_facts(self._info))
+
     def _raw(self) -> RawMeasurement | None:
-        """What was measured; None when no point was completed."""
+        """All that was measured; None when this session completed no point."""
         if self._info is None or not any(len(part["points"]) for part in self._parts):
             return None
-        facts = engine_facts(
-            self._info,
+        raw = joined(self._facts(self._info), self._parts)
+        return raw if self.setup.earlier is None else extended(self.setup.earlier, raw)
+
+    def _facts(self, info: EngineInfo) -> dict[str, Any]:
+        return engine_facts(
+            info,
             tensor_parallel_size=self.setup.tensor_parallel_size,
             seconds=time.monotonic() - self._began_at,
             date=datetime.now(UTC).date().isoformat(),
             seed=self.setup.seed,
-            num_skipped_points=self.num_skipped,
+            small=self.setup.small,
+            num_skipped_points=self.num_missing,
         )
-        return joined(facts, self._parts)
 
     async def _measure(self, async_scheduling: bool) -> None:
         """Start an engine, run its points, stop it, keep what it recorded."""
         kind = "asynchronous" if async_scheduling else "synchronous"
-        backend = self.setup.make_engine(async_scheduling, self.setup.folder / kind)
+        backend = self.setup.make_engine(async_scheduling, _new_folder(self.setup.folder / kind))
         notes = Notes()
         started_at = time.monotonic()
         self.report(f"starting an engine with {kind} scheduling", self.setup.budget)
@@ -117,9 +156,11 @@ class Session:
             info = await backend.start()
             if self._info is None:
                 self._info = info
+            if self.setup.earlier is not None:
+                check_same_engine(self.setup.earlier.engine, self._facts(info))
             start_seconds = time.monotonic() - started_at
             self.report(f"engine ready after {start_seconds:.1f} s: {info.num_blocks:,} KV blocks", 0.0)
-            await self._run_points(backend, limits_of(info), notes, async_scheduling, start_seconds)
+            await self._run_points(backend, limits_of(engine_facts(info)), notes, async_scheduling, start_seconds)
         finally:
             await backend.stop()
             records = backend.records()
@@ -130,19 +171,16 @@ class Session:
     async def _run_points(
         self, backend: EngineBackend, limits: Limits, notes: Notes, async_scheduling: bool, start_seconds: float
     ) -> None:
-        points = plan(limits, extent_of(async_scheduling, self.setup.small), seed=self.setup.seed)
+        points = self.missing(async_scheduling)
         reserve = _STOP_SECONDS
-        if async_scheduling:
-            synchronous = plan(limits, extent_of(False, self.setup.small), seed=self.setup.seed)
+        if async_scheduling and (synchronous := self.missing(False)):
             reserve += _SECOND_START * start_seconds + self._estimate(synchronous, limits)
         deadline = self._began_at + self.setup.budget - reserve
         common: dict[str, Any] = {"async_scheduling": async_scheduling, "vocab_size": self.setup.vocab_size}
         await run_points(backend, [warm_up(limits)], Notes(), **common)
-        self.plan += points
         for index, point in enumerate(points):
             left = self._estimate(points[index:], limits)
             if time.monotonic() + self._estimate([point], limits) > deadline:
-                self.num_skipped += len(points) - index
                 self.report(f"out of time: {len(points) - index} of {len(points)} points are not run", 0.0)
                 return
             self.report(f"{index + 1}/{len(points)} {point.name}", left)
@@ -161,9 +199,14 @@ def extent_of(async_scheduling: bool, small: bool) -> Extent:
     return replace(SMALL, contexts=(512,), backgrounds=((8, 512),), shared=())
 
 
-def limits_of(info: EngineInfo) -> Limits:
+def limits_of(engine: Mapping[str, Any]) -> Limits:
     """Limits of an engine as it reported them."""
-    settings: Mapping[str, Any] = info.settings
-    return Limits(
-        info.num_blocks, info.block_size, info.max_num_seqs, info.max_model_len, settings["max_num_batched_tokens"]
-    )
+    names = ("num_blocks", "block_size", "max_num_seqs", "max_model_len")
+    values = {name: engine[name] for name in names}
+    return Limits(**values, max_num_batched_tokens=engine["settings"]["max_num_batched_tokens"])
+
+
+def _new_folder(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3 and so on that does not exist: earlier logs are kept."""
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(each for each in chain([folder], numbered) if not each.exists())

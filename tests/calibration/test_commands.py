@@ -77,6 +77,16 @@ def test_an_earlier_profile_is_replaced_only_when_asked(calibrated, points):
     assert dovetail("calibrate", "--from", points, "--out", calibrated[0], "--overwrite").exception is None
 
 
+def test_continue_needs_points_and_goes_with_nothing_that_replaces_them(calibrated, points, tmp_path):
+    for arguments, message in (
+        (("--out", calibrated[0], "--overwrite"), "cannot go with --overwrite"),
+        (("--out", calibrated[0], "--from", points), "cannot go with --from"),
+        (("--out", tmp_path / "none.json"), "is not there, so there is nothing to --continue"),
+        (("--out", calibrated[0], "--model", "llama-8b"), "model='llama-8b' of this engine must be 'llama-13b'"),
+    ):
+        assert message in str(dovetail("calibrate", "--continue", *arguments).exception)
+
+
 def test_show_prints_terms_with_errors_and_the_forms_tried(calibrated, tmp_path):
     printed = dovetail("profile", "show", calibrated[0], "--picture", tmp_path / "p.png").output
     for expected in ("standard error", "repeated_context", "kept", "covers steps of up to"):
