@@ -12,13 +12,13 @@ from analysis.validation_runs import MERIT_LABELS, without_hashes
 _SIGNED = Unit("%", 1e2, 2, signed=True)
 
 _NOTE = (
-    "tau: Kendall's tau-b of the means. Regret: measured cost of the policy that the simulator likes best, over the "
-    "one measured best. Signs: pairs of policies whose difference has the measured sign; "
-    "resolved: of the pairs whose measured 95% interval over repeats excludes 0."
+    "tau: Kendall's tau-b of the means. Regret: {second} cost of the policy that the simulator likes best, over the "
+    "lowest. Signs: pairs of policies whose difference has the {second} sign; "
+    "resolved: of the pairs whose {second} 95% interval over repeats excludes 0."
 )
 
 
-def ranking_tables(ranking: Ranking, merit: str) -> list[Table]:
+def ranking_tables(ranking: Ranking, merit: str, *, measured_label: str = "measured") -> list[Table]:
     """Policies and pairs of policies of each scenario, then the verdict on all.
 
     Parameters
@@ -26,11 +26,13 @@ def ranking_tables(ranking: Ranking, merit: str) -> list[Table]:
     ranking : Ranking
     merit : str
         A key of `analysis.validation_runs.MERIT_LABELS`.
+    measured_label : str
+        What measured runs are called, see `analysis.comparison.manifests.second_label`.
     """
     names = list(ranking.scenarios["scenario"])
     shown = []
     for name, label in zip(names, without_hashes(names), strict=True):
-        shown += _of_scenario(ranking, name, f"{label}: {MERIT_LABELS[merit]}")
+        shown += _of_scenario(ranking, name, f"{label}: {MERIT_LABELS[merit]}", measured_label)
     found = ranking.scenarios
     verdict = pd.DataFrame(
         {
@@ -45,16 +47,20 @@ def ranking_tables(ranking: Ranking, merit: str) -> list[Table]:
     )
     units = {"tau": RATIO, "regret": Unit("%", 1e2, 2)}
     title = f"Ranking of policies by {MERIT_LABELS[merit]}"
-    return [*shown, _wrapping(table(verdict, units, title=title, caption=_NOTE), "chosen", "best")]
+    note = _NOTE.format(second=measured_label)
+    return [*shown, _wrapping(table(verdict, units, title=title, caption=note), "chosen", "best")]
 
 
-def _of_scenario(ranking: Ranking, scenario: str, title: str) -> list[Table]:
+def _of_scenario(ranking: Ranking, scenario: str, title: str, second: str) -> list[Table]:
     policies = ranking.policies[ranking.policies["scenario"] == scenario].drop(columns="scenario")
-    units = dict.fromkeys(("simulated", "measured", "margin"), SECONDS)
-    units |= {"num": COUNT, "error": _SIGNED, "simulated_rank": COUNT, "measured_rank": COUNT}
+    renamed = {"measured": second, "measured_rank": f"{second}_rank"}
+    policies = policies.rename(columns=renamed)
+    units = dict.fromkeys(("simulated", second, "margin"), SECONDS)
+    units |= {"num": COUNT, "error": _SIGNED, "simulated_rank": COUNT, f"{second}_rank": COUNT}
     pairs = ranking.pairs[ranking.pairs["scenario"] == scenario].drop(columns="scenario")
     pairs = pairs.assign(**{name: pairs[name].map({True: "yes", False: "no"}) for name in ("resolved", "agree")})
-    signs = dict.fromkeys(("simulated", "measured", "low", "high"), _SIGNED)
+    pairs = pairs.rename(columns=renamed)
+    signs = dict.fromkeys(("simulated", second, "low", "high"), _SIGNED)
     named = _wrapping(table(policies, units, title=title), "policy")
     return [named, _wrapping(table(pairs, signs, title="second against first"), "first", "second")]
 

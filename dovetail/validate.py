@@ -97,7 +97,7 @@ def _run_first(
 def _show(simulated: Path, measured: Path, plot: Path | None, options: dict[str, Any]) -> None:
     """Rank, draw and print."""
     from analysis.comparison.compare import json_rows
-    from analysis.comparison.manifests import not_hardware
+    from analysis.comparison.manifests import not_hardware, second_label
     from analysis.ranking import rank_policies
     from analysis.ranking_tables import ranking_tables
     from analysis.validation_runs import find_runs, validation_table
@@ -120,18 +120,18 @@ def _show(simulated: Path, measured: Path, plot: Path | None, options: dict[str,
     terminal = console()
     for remark in remarks:
         terminal.print(f"note: {remark}", markup=False)
-    for shown in ranking_tables(ranking, merit):
+    for shown in ranking_tables(ranking, merit, measured_label=second_label(*manifests)):
         terminal.print(shown)
 
 
 def _draw(ranking: Ranking, merit: str, plot: Path, manifests: Sequence[Mapping[str, Any]]) -> None:
     """The picture; `manifests` are those of the measured runs."""
-    from analysis.comparison.manifests import hardware, is_virtual
+    from analysis.comparison.manifests import hardware, second_label
     from analysis.plots import style
     from analysis.plots.ranking import ranking_figure
     from analysis.validation_runs import MERIT_LABELS
 
-    label = "virtual device" if any(map(is_virtual, manifests)) else "measured"
+    label = second_label(*manifests)
     engines = "; ".join(sorted({hardware(manifest) for manifest in manifests}))
     caption = f"{label.capitalize()}: {engines}."
     figure = ranking_figure(ranking, merit=f"{MERIT_LABELS[merit]} (s)", measured_label=label, caption=caption)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.comparison.decisions import Divergence, divergence
 from analysis.comparison.errors import error_table, makespans
-from analysis.comparison.manifests import differences
+from analysis.comparison.manifests import differences, second_label
 from analysis.comparison.matching import Matched, match_calls
 from analysis.comparison.recost import Recosted, recost
 from analysis.comparison.split import error_split, split_summary
@@ -35,6 +35,9 @@ class Comparison:
         Of decisions.
     recosted : Recosted or None
         Engine time by schedule and cost; None where a run recorded no steps.
+    measured_label : str
+        What the second run is: "measured", "virtual device" or "second simulation". The fields and keys named after a
+        measured run hold its figures in any case; what is shown bears this label.
     remarks : list of str
         What a reader must know before trusting a figure.
     """
@@ -45,6 +48,7 @@ class Comparison:
     split: pd.DataFrame
     divergence: Divergence
     recosted: Recosted | None
+    measured_label: str
     remarks: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -57,6 +61,7 @@ class Comparison:
             "applications": json_rows(self.split),
             "decisions": self.divergence.to_dict(),
             "recosted": asdict(self.recosted) if self.recosted else None,
+            "measured_label": self.measured_label,
             "remarks": self.remarks,
         }
 
@@ -78,6 +83,7 @@ def compare_runs(simulated: RunRecords, measured: RunRecords, *, seed: int = 0) 
     """
     matched = match_calls(simulated.calls, measured.calls)
     split = error_split(matched)
+    label = second_label(measured.manifest)
     return Comparison(
         matched=matched,
         errors=error_table(matched, split, np.random.default_rng(seed)),
@@ -85,7 +91,8 @@ def compare_runs(simulated: RunRecords, measured: RunRecords, *, seed: int = 0) 
         split=split,
         divergence=divergence((simulated.decisions, measured.decisions), (simulated.calls, measured.calls)),
         recosted=recost(simulated.steps, measured.steps),
-        remarks=[*differences(simulated.manifest, measured.manifest), *matched.remarks()],
+        measured_label=label,
+        remarks=[*differences(simulated.manifest, measured.manifest), *matched.remarks(label)],
     )
 
 

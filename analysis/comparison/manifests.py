@@ -65,14 +65,14 @@ def settings_table(simulated: Mapping[str, Any], measured: Mapping[str, Any]) ->
 
 def differences(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> list[str]:
     """One line for each reason why the two runs are not the same experiment; none when they are."""
-    left, right = flat(simulated), flat(measured)
+    left, right, second = flat(simulated), flat(measured), second_label(measured)
     lines = [
-        f"{label} differs: simulated {left[name]}, measured {right[name]}"
+        f"{label} differs: simulated {left[name]}, {second} {right[name]}"
         for name, label in _SAME.items()
         if _differs(name, left, right)
     ]
     lines += _not_measured(simulated, measured)
-    for role, manifest in (("simulated", simulated), ("measured", measured)):
+    for role, manifest in (("simulated", simulated), (second, measured)):
         if manifest.get("complete") is False:
             lines.append(f"the {role} run is incomplete")
         lines += [f"{role} run: {warning}" for warning in manifest.get("warnings", ())]
@@ -86,13 +86,28 @@ def is_virtual(manifest: Mapping[str, Any]) -> bool:
     return any(str(device).startswith("virtual") for device in manifest.get("devices", ()))
 
 
+def second_label(*manifests: Mapping[str, Any]) -> str:
+    """What to call runs that stand beside simulated ones: "measured" only where all were measured.
+
+    Examples
+    --------
+    >>> second_label({"backend": "vllm", "devices": ["virtual (profile h100-llama-13b)"]})
+    'virtual device'
+    """
+    if any(manifest.get("backend") == "sim" for manifest in manifests):
+        return "second simulation"
+    return "virtual device" if any(map(is_virtual, manifests)) else "measured"
+
+
 def not_hardware(measured: Sequence[Mapping[str, Any]]) -> list[str]:
     """What keeps runs from being measurements of hardware, one line each; none when all are."""
     lines = []
     if any(manifest.get("backend") == "sim" for manifest in measured):
         lines.append("runs given as measured were simulated")
     if any(map(is_virtual, measured)):
-        lines.append("measured runs are of vLLM on a virtual device: its step times are modelled, not measured")
+        lines.append(
+            "runs given as measured are of vLLM on a virtual device: its step times are modelled, not measured"
+        )
     return lines
 
 
@@ -102,7 +117,7 @@ def _not_measured(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> 
     if measured.get("backend") == "sim":
         lines.append("the run given as measured was simulated")
     if is_virtual(measured):
-        lines.append("the measured run is of vLLM on a virtual device: its step times are modelled, not measured")
+        lines.append("the second run is of vLLM on a virtual device: its step times are modelled, not measured")
     if simulated.get("backend", "sim") != "sim":
         lines.append("the run given as simulated was measured")
     return lines
@@ -115,7 +130,7 @@ def describe(manifest: Mapping[str, Any]) -> str:
 
 def caption(simulated: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     """The line under a picture of two runs; what they have in common is said once."""
-    label = "Virtual device" if is_virtual(measured) else "Measured"
+    label = second_label(measured).capitalize()
     if _experiment(simulated) != _experiment(measured):
         return f"Simulated: {describe(simulated)}. {label}: {describe(measured)}."
     return f"{_experiment(simulated)}. Simulated: {_engines(simulated)}. {label}: {_engines(measured)}."

@@ -16,9 +16,9 @@ _NUM_NAMED = 3
 #: Why a call is not compared, and how that is said.
 REASONS = {
     "missing": "only in the simulated run",
-    "extra": "only in the measured run",
+    "extra": "only in the {second} run",
     "failed_simulated": "not finished in the simulated run",
-    "failed_measured": "not finished in the measured run",
+    "failed_measured": "not finished in the {second} run",
 }
 
 
@@ -49,14 +49,19 @@ class Matched:
         counted = {f"num_{reason}": int(why.get(reason, 0)) for reason in REASONS}
         return {"num_matched": len(self.simulated), **counted, "num_of_other_length": self.num_of_other_length}
 
-    def remarks(self) -> list[str]:
-        """One line for each way in which the runs do not hold the same calls; none when they do."""
+    def remarks(self, second: str = "measured") -> list[str]:
+        """One line for each way in which the runs do not hold the same calls; none when they do.
+
+        Parameters
+        ----------
+        second : str
+            What the second run is called, see `analysis.comparison.manifests.second_label`.
+        """
         lines = []
         for reason, own in self.unmatched.groupby("why", sort=False):
             named = ", ".join(f"{app}/{call}" for app, call in zip(own["app"], own["call"][:_NUM_NAMED], strict=False))
-            lines.append(
-                f"{counted(len(own), 'call')} {REASONS[str(reason)]}: {named}{', ...' if len(own) > _NUM_NAMED else ''}"
-            )
+            why, more = REASONS[str(reason)].format(second=second), ", ..." if len(own) > _NUM_NAMED else ""
+            lines.append(f"{counted(len(own), 'call')} {why}: {named}{more}")
         if self.num_of_other_length:
             lines.append(
                 f"{counted(self.num_of_other_length, 'call')} with other prompt or output lengths in the two runs"

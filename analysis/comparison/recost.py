@@ -61,12 +61,18 @@ class Recosted:
     extrapolated_simulated: float
     extrapolated_measured: float
 
-    def table(self) -> pd.DataFrame:
-        """Both ways of dividing the difference: `way`, `schedule`, `cost` and `difference` (their sum), seconds."""
+    def table(self, second: str = "measured") -> pd.DataFrame:
+        """Both ways of dividing the difference: `way`, `schedule`, `cost` and `difference` (their sum), seconds.
+
+        Parameters
+        ----------
+        second : str
+            What the second run is called, see `analysis.comparison.manifests.second_label`.
+        """
         difference = self.simulated - self.measured
         rows = [
-            ("simulated schedule at measured cost", self.simulated_at_measured_cost - self.measured),
-            ("measured schedule at simulated cost", self.simulated - self.measured_at_simulated_cost),
+            (f"simulated schedule at {second} cost", self.simulated_at_measured_cost - self.measured),
+            (f"{second} schedule at simulated cost", self.simulated - self.measured_at_simulated_cost),
         ]
         return pd.DataFrame(
             [(way, schedule, difference - schedule, difference) for way, schedule in rows],

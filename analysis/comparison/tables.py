@@ -17,8 +17,8 @@ from traces.wording import counted
 ERROR = Unit("%", 1e2, 2, signed=True)
 
 #: What the tables' errors are.
-ERROR_NOTE = (
-    "Error = simulated / measured - 1, with its 95% interval over resampled applications, or calls where fewer "
+_ERROR_NOTE = (
+    "Error = simulated / {second} - 1, with its 95% interval over resampled applications, or calls where fewer "
     "than ten applications ran (one run each; repeats are needed for more). Absolute = mean over single calls or "
     "applications of the absolute error."
 )
@@ -71,13 +71,21 @@ def latency_errors(errors: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(metric=frame["metric"].str.upper())
 
 
+def latency_rows(comparison: Comparison) -> tuple[pd.DataFrame, dict[str, Unit], str]:
+    """`latency_errors` with the column of the second run named after what it is; units; and what the errors are."""
+    second = comparison.measured_label
+    units = {second if name == "measured" else name: unit for name, unit in LATENCY_UNITS.items()}
+    frame = latency_errors(comparison.errors).rename(columns={"measured": second})
+    return frame, units, _ERROR_NOTE.format(second=second)
+
+
 def totals(comparison: Comparison) -> pd.DataFrame:
     """Makespan and counts, one figure a row: `figure`, `value`."""
     span = comparison.makespan
     counts = comparison.matched.counts()
     rows = [
         ("makespan, simulated", f"{span['simulated']:,.3f} s"),
-        ("makespan, measured", f"{span['measured']:,.3f} s"),
+        (f"makespan, {comparison.measured_label}", f"{span['measured']:,.3f} s"),
         ("makespan, error", f"{100 * span['error']:+.2f}%"),
         ("applications compared", f"{len(comparison.split):,}"),
         ("calls compared", f"{counts['num_matched']:,}"),
@@ -102,7 +110,8 @@ def decision_rows(comparison: Comparison) -> pd.DataFrame:
     ]
     if found.position is not None:
         rows.append(("first difference", f"decision {found.position + 1:,}"))
-        rows += [("  simulated", situation(found.simulated)), ("  measured", situation(found.measured))]
+        rows.append(("  simulated", situation(found.simulated)))
+        rows.append((f"  {comparison.measured_label}", situation(found.measured)))
     return pd.DataFrame(rows, columns=["figure", "value"])
 
 
@@ -122,9 +131,10 @@ def situation(found: Situation | None) -> str:
 
 def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Table]:
     """Tables of a comparison for a terminal."""
-    latency = latency_errors(comparison.errors)
+    second = comparison.measured_label
+    latency, units, note = latency_rows(comparison)
     tables = [
-        table(latency, LATENCY_UNITS, title="Latency: simulated against measured", caption=f"{ERROR_NOTE}\n{caption}"),
+        table(latency, units, title=f"Latency: simulated against {second}", caption=f"{note}\n{caption}"),
         table(totals(comparison), {}, title="Run"),
     ]
     if len(comparison.split):
@@ -135,20 +145,20 @@ def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Tabl
     if comparison.recosted is not None:
         tables.append(
             table(
-                comparison.recosted.table(),
+                comparison.recosted.table(second),
                 RECOST_UNITS,
                 title="Difference in engine time, by schedule and cost of steps",
-                caption=recost_note(comparison.recosted),
+                caption=recost_note(comparison.recosted, second),
             )
         )
     return tables
 
 
-def recost_note(found: Recosted) -> str:
+def recost_note(found: Recosted, second: str = "measured") -> str:
     """What stands under the table of schedule and cost: both engine times, and how much of the prices is a guess."""
     shares = [f"{100 * share:.1f}%" for share in (found.extrapolated_simulated, found.extrapolated_measured)]
     return (
-        f"Engine time: simulated {found.simulated:,.3f} s, measured {found.measured:,.3f} s. "
+        f"Engine time: simulated {found.simulated:,.3f} s, {second} {found.measured:,.3f} s. "
         f"In steps without a similar one in the other run: {shares[0]} and {shares[1]}."
     )
 

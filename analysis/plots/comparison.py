@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from analysis.comparison.compare import Comparison
 from analysis.comparison.manifests import caption as caption_of
-from analysis.comparison.manifests import is_virtual
 from analysis.plots.cdf import latency_cdf
 from analysis.plots.errors import stage_errors, waterfall
 from analysis.plots.gantt import gantt
@@ -29,7 +28,7 @@ def comparison_figures(
         Of the two.
     """
     caption = caption_of(simulated.manifest, measured.manifest)
-    label = "virtual device" if is_virtual(measured.manifest) else "measured"
+    label = comparison.measured_label
     calls = {"simulated": comparison.matched.simulated, label: comparison.matched.measured}
     yield "scatter", scatter(comparison, measured_label=label, caption=caption)
     yield "latency_cdf", latency_cdf(calls, caption=caption, shown=("ttft", "tpot", "e2e"))

@@ -14,15 +14,15 @@ from matplotlib.figure import Figure
 
 from analysis.comparison import tables
 from analysis.comparison.compare import Comparison
-from analysis.comparison.manifests import describe, is_virtual, settings_table
+from analysis.comparison.manifests import describe, settings_table
 from analysis.plots.comparison import comparison_figures
 from analysis.tables import Unit, cell, header
 from traces.records import RunRecords
 
 #: What a reader should know of every comparison.
 LIMITATIONS = (
-    "Intervals come from resampling the applications of one simulated and one measured run. They leave out what "
-    "differs between repeats of the same measurement.",
+    "Intervals come from resampling the applications of these two runs. They leave out what differs between repeats of "
+    "the same run.",
     "Records hold no dependencies: a call's parent on the critical path is the call of the same application that had "
     "finished last when it became ready. Parts add up to the JCT whichever parent is taken.",
     "Prefill and decode contain the waits after a preemption; client and network contain think time.",
@@ -34,14 +34,14 @@ LIMITATIONS = (
     "state, at rank, or at views that are older.",
 )
 
-#: Heading and explanation of each picture.
+#: Heading and explanation of each picture; `{second}` is what the second run is.
 PICTURES = {
-    "scatter": ("Simulated against measured", "One dot a call or application; the grey band is 5% on either side."),
+    "scatter": ("Simulated against {second}", "One dot a call or application; the grey band is 5% on either side."),
     "latency_cdf": ("Distributions of latency", "Cumulative, stage by stage."),
     "stage_errors": ("Error of the mean, stage by stage", "With 95% intervals."),
     "error_split": ("Where the error of the JCT comes from", "Along the critical paths, mean over applications."),
     "gantt": ("What ran where and when", "The same time axis for both runs."),
-    "step_residuals": ("Step times", "Every measured step at the simulator's price."),
+    "step_residuals": ("Step times", "Every step of the second run at the simulator's price."),
 }
 
 
@@ -87,14 +87,19 @@ def render(simulated: RunRecords, measured: RunRecords, comparison: Comparison) 
         title=simulated.manifest.get("workload", {}).get("name", "comparison"),
         simulated=describe(simulated.manifest),
         measured=describe(measured.manifest),
-        measured_label="Virtual device" if is_virtual(measured.manifest) else "Measured",
+        second=comparison.measured_label,
         remarks=comparison.remarks,
         headline=_headline(comparison),
         sections=_sections(comparison),
-        pictures=[Picture(*PICTURES[name], png(figure)) for name, figure in figures],
+        pictures=[_picture(name, figure, comparison.measured_label) for name, figure in figures],
         settings=settings_table(simulated.manifest, measured.manifest).to_dict("records"),
         limitations=LIMITATIONS,
     )
+
+
+def _picture(name: str, figure: Figure, second: str) -> Picture:
+    title, note = PICTURES[name]
+    return Picture(title.format(second=second), note, png(figure))
 
 
 def png(figure: Figure) -> str:
@@ -126,9 +131,9 @@ def _headline(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _sections(comparison: Comparison) -> list[Section]:
-    latency = tables.latency_errors(comparison.errors)
+    latency, units, errors = tables.latency_rows(comparison)
     found = [
-        section(latency, tables.LATENCY_UNITS, "Latency", tables.ERROR_NOTE),
+        section(latency, units, "Latency", errors),
         section(tables.totals(comparison), {}, "Run"),
         section(tables.decision_rows(comparison), {}, "Decisions"),
     ]
@@ -138,7 +143,7 @@ def _sections(comparison: Comparison) -> list[Section]:
             1, section(tables.split_rows(comparison.split), tables.SPLIT_UNITS, "Error of the JCT by part", note)
         )
     if comparison.recosted is not None:
-        note = tables.recost_note(comparison.recosted)
-        frame = comparison.recosted.table()
+        note = tables.recost_note(comparison.recosted, comparison.measured_label)
+        frame = comparison.recosted.table(comparison.measured_label)
         found.append(section(frame, tables.RECOST_UNITS, "Engine time: schedule and cost of steps", note))
     return found

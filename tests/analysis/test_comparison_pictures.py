@@ -4,6 +4,7 @@ measured run and are not one."""
 import json
 import re
 from dataclasses import replace
+from io import StringIO
 
 import matplotlib.image
 import numpy as np
@@ -11,9 +12,11 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from rich.console import Console
 
 import analysis
 from analysis.comparison.critical_path import PART_NAMES
+from analysis.comparison.tables import comparison_tables
 from analysis.plots import style
 from analysis.plots.comparison import comparison_figures
 from analysis.plots.errors import waterfall
@@ -83,14 +86,35 @@ def test_every_picture_is_written_with_ink_on_it(runs, comparison, tmp_path):
     assert names == ["scatter", "latency_cdf", "stage_errors", "error_split", "gantt", "step_residuals"]
 
 
-def test_pictures_of_a_run_on_the_virtual_device_do_not_call_it_measured(runs, comparison):
+@pytest.fixture
+def virtual_runs(runs):
+    """The second run as one on the virtual device."""
     simulated, other = runs
-    devices = {"backend": "vllm", "devices": ["virtual (profile h100-llama-13b)"]}
-    virtual = replace(other, manifest={**other.manifest, **devices})
-    for name, figure in comparison_figures(simulated, virtual, comparison):
+    devices = {"backend": "vllm", "devices": ["virtual (profile h100-llama-13b)"], "command": []}
+    return simulated, replace(other, manifest={**other.manifest, **devices})
+
+
+def test_pictures_of_a_run_on_the_virtual_device_do_not_call_it_measured(virtual_runs):
+    for name, figure in comparison_figures(*virtual_runs, analysis.compare_runs(*virtual_runs)):
         words = {text.get_text() for text in figure.findobj(Text)}
-        assert not [line for line in words if "measured" in line.replace("<not> measured", "")], name
+        assert not [line for line in words if "measured" in line.lower()], name
         assert any("irtual device" in line for line in words), name
+
+
+def test_no_heading_or_column_of_a_report_calls_a_run_on_the_virtual_device_measured(virtual_runs):
+    page = render(*virtual_runs, analysis.compare_runs(*virtual_runs))
+    shown = re.findall(r"<(title|h1|h2|th|dt|td|p)\b[^>]*>([^<]*)", page)
+    titles = {text for _, text in shown if "&lt;not&gt; measured" not in text}
+    assert not [title for title in titles if "measured" in title.lower()]
+    assert {"Simulated against virtual device", "virtual device (ms)", "makespan, virtual device"} <= titles
+
+
+def test_no_table_calls_a_second_simulation_measured(comparison):
+    console = Console(record=True, width=200, file=StringIO())
+    console.print(*comparison_tables(comparison))
+    shown = console.export_text()
+    assert "second simulation (ms)" in shown
+    assert "measured" not in shown
 
 
 def test_square_panels_lie_between_legend_and_caption(comparison):
@@ -145,7 +169,7 @@ def test_the_report_marks_settings_that_differ(runs, comparison):
     page = render(simulated, other, analysis.compare_runs(simulated, other))
     assert re.search(r'<tr class="differs"><td>num_engines</td><td>2</td><td>3</td>', page)
     assert page.count('class="differs"') == 1
-    assert "number of engines differs: simulated 2, measured 3" in page
+    assert "number of engines differs: simulated 2, second simulation 3" in page
 
 
 def test_the_comparison_is_json_without_undefined_numbers(comparison):
