@@ -70,7 +70,7 @@ def calibrate(out: Path, **options: Any) -> None:
     Runs small loads through the engine as it is used, with random weights: decode batches of many sizes and contexts,
     prefills beside them, calls that share prefixes, calls into an idle engine; with asynchronous and with synchronous
     scheduling. A fifth of the loads is held out and says how well the profile predicts. Limits left out are those of
-    --profile.
+    --profile, but on a GPU --max-model-len left out is the model's own.
 
     Writes PROFILE.json and the folder PROFILE.points with the raw points, the plan, the engines' logs and a picture.
     Interrupted or out of time, it keeps the points that are whole: --from fits them, --continue measures the others.
@@ -208,15 +208,26 @@ def _setup(points: Path, shape: ModelShape, options: dict[str, Any]) -> Setup:
 
 def _engine(async_scheduling: bool, folder: Path, options: dict[str, Any]) -> EngineBackend:
     from realexec.vllm_engine import VllmEngine, VllmOptions
-    from sim.profile import load_profile
 
-    defaults = load_profile(options["profile"]).engine_defaults
-    names = ("block_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens")
-    limits = {name: getattr(defaults, name) for name in names} | given_limits(options)
     asked = ("device", "model", "profile", "dtype", "tensor_parallel_size", "gpu_memory_utilization")
     given = {name: options[name] for name in asked}
-    built = VllmOptions(**given, limits=limits | {"async_scheduling": async_scheduling})
+    built = VllmOptions(**given, limits=asked_limits(options) | {"async_scheduling": async_scheduling})
     return VllmEngine(0, built, folder, gpu_ids=range(options["tensor_parallel_size"]))
+
+
+def asked_limits(options: dict[str, Any]) -> dict[str, Any]:
+    """Limits to ask of vLLM: those given, the others as the profile has them.
+
+    On a GPU, `max_model_len` left out is not among them: it belongs to the model, which need not be the profile's, and
+    vLLM takes it from there.
+    """
+    from sim.profile import load_profile
+
+    names = ["block_size", "max_num_seqs", "max_num_batched_tokens"]
+    if options["device"] == "virtual":
+        names.append("max_model_len")
+    defaults = load_profile(options["profile"]).engine_defaults
+    return {name: getattr(defaults, name) for name in names} | given_limits(options)
 
 
 def _foreseen(session: Session, options: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from dovetail.calibrate import asked_limits, calibrate
 from dovetail.main import cli
 from realexec.calibration.raw import write_raw
 from realexec.models import model_shape
@@ -85,6 +86,16 @@ def test_continue_needs_points_and_goes_with_nothing_that_replaces_them(calibrat
         (("--out", calibrated[0], "--model", "llama-8b"), "model='llama-8b' of this engine must be 'llama-13b'"),
     ):
         assert message in str(dovetail("calibrate", "--continue", *arguments).exception)
+
+
+@pytest.mark.parametrize(
+    ("device", "given", "length"), [("gpu", None, None), ("gpu", 512, 512), ("virtual", None, 4096)]
+)
+def test_the_longest_call_on_a_gpu_is_the_models_own(device, given, length):
+    left_out = {parameter.name: None for parameter in calibrate.params}
+    limits = asked_limits({**left_out, "device": device, "profile": "h100-llama-13b", "max_model_len": given})
+    assert limits.get("max_model_len") == length
+    assert limits["max_num_batched_tokens"] == 2048
 
 
 def test_show_prints_terms_with_errors_and_the_forms_tried(calibrated, tmp_path):
