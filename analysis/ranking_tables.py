@@ -6,7 +6,7 @@ import pandas as pd
 from rich.table import Table
 
 from analysis.ranking import Ranking
-from analysis.tables import COUNT, RATIO, SECONDS, Unit, table
+from analysis.tables import COUNT, RATIO, SECONDS, Unit, table, wrapping
 from analysis.validation_runs import MERIT_LABELS, without_hashes
 
 _SIGNED = Unit("%", 1e2, 2, signed=True)
@@ -48,7 +48,7 @@ def ranking_tables(ranking: Ranking, merit: str, *, measured_label: str = "measu
     units = {"tau": RATIO, "regret": Unit("%", 1e2, 2)}
     title = f"Ranking of policies by {MERIT_LABELS[merit]}"
     note = _NOTE.format(second=measured_label)
-    return [*shown, _wrapping(table(verdict, units, title=title, caption=note), "chosen", "best")]
+    return [*shown, wrapping(table(verdict, units, title=title, caption=note), "chosen", "best")]
 
 
 def _of_scenario(ranking: Ranking, scenario: str, title: str, second: str) -> list[Table]:
@@ -61,16 +61,8 @@ def _of_scenario(ranking: Ranking, scenario: str, title: str, second: str) -> li
     pairs = pairs.assign(**{name: pairs[name].map({True: "yes", False: "no"}) for name in ("resolved", "agree")})
     pairs = pairs.rename(columns=renamed)
     signs = dict.fromkeys(("simulated", second, "low", "high"), _SIGNED)
-    named = _wrapping(table(policies, units, title=title), "policy")
-    return [named, _wrapping(table(pairs, signs, title="second against first"), "first", "second")]
-
-
-def _wrapping(shown: Table, *names: str) -> Table:
-    """The table with names of policies, which hold parameters, on as many lines as the others' figures leave them."""
-    for column in shown.columns:
-        if str(column.header) in names:
-            column.no_wrap, column.overflow, column.min_width = False, "fold", None
-    return shown
+    named = wrapping(table(policies, units, title=title), "policy")
+    return [named, wrapping(table(pairs, signs, title="second against first"), "first", "second")]
 
 
 def _fractions(frame: pd.DataFrame, part: str, whole: str) -> list[str]:

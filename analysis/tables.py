@@ -72,6 +72,22 @@ def table(frame: pd.DataFrame, units: Mapping[str, Unit], *, title: str = "", ca
     return shown
 
 
+def wrapping(shown: Table, *names: str) -> Table:
+    """The table with some columns of text on as many lines as the others leave them room for.
+
+    Parameters
+    ----------
+    shown : Table
+        Made by `table`, which keeps text on one line.
+    *names : str
+        Titles of the columns.
+    """
+    for column in shown.columns:
+        if str(column.header) in names:
+            column.no_wrap, column.overflow, column.min_width = False, "fold", None
+    return shown
+
+
 def header(name: str, unit: Unit | None) -> str:
     """Column title: words instead of underscores, the unit in brackets; a count needs no "num".
 

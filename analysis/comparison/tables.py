@@ -10,7 +10,7 @@ from analysis.comparison.compare import Comparison
 from analysis.comparison.decisions import Situation
 from analysis.comparison.recost import Recosted
 from analysis.comparison.split import split_summary
-from analysis.tables import COUNT, MILLISECONDS, PERCENT, Unit, table
+from analysis.tables import COUNT, MILLISECONDS, PERCENT, Unit, table, wrapping
 from traces.wording import counted
 
 #: An error: its sign is always shown.
@@ -141,7 +141,7 @@ def comparison_tables(comparison: Comparison, *, caption: str = "") -> list[Tabl
         tables.append(
             table(split_rows(comparison.split), SPLIT_UNITS, title="Error of the JCT, along the critical paths (mean)")
         )
-    tables.append(table(decision_rows(comparison), {}, title="Decisions"))
+    tables.append(wrapping(table(decision_rows(comparison), {}, title="Decisions"), "value"))
     if comparison.recosted is not None:
         tables.append(
             table(

@@ -38,6 +38,13 @@ def run(workload, num_engines):
     return replace(records, manifest={**records.manifest, "command": ["<not> measured"]})
 
 
+def printed(comparison, width):
+    """Tables of a comparison as they stand on a terminal, runs of spaces as one."""
+    console = Console(record=True, width=width, file=StringIO())
+    console.print(*comparison_tables(comparison))
+    return " ".join(console.export_text().split())
+
+
 @pytest.fixture(scope="module")
 def runs():
     """Twelve map-reduces; in the stand-in for the measured run every instant is 5% later."""
@@ -75,6 +82,14 @@ def test_the_first_different_decision_is_shown_with_what_lay_before_it(runs):
     assert [each["engine"] for each in found.simulated.engines] == [0, 1]
 
 
+def test_the_load_of_every_engine_is_shown_however_narrow_the_terminal(runs):
+    simulated, measured = runs
+    moved = measured.decisions.copy()
+    moved.loc[4, "engine"] = 1 - moved.loc[4, "engine"]
+    shown = printed(analysis.compare_runs(simulated, replace(measured, decisions=moved)), width=90)
+    assert shown.count("engine 0 has") == shown.count("engine 1 has") == 2
+
+
 def test_every_picture_is_written_with_ink_on_it(runs, comparison, tmp_path):
     names = []
     for name, figure in comparison_figures(*runs, comparison):
@@ -110,9 +125,7 @@ def test_no_heading_or_column_of_a_report_calls_a_run_on_the_virtual_device_meas
 
 
 def test_no_table_calls_a_second_simulation_measured(comparison):
-    console = Console(record=True, width=200, file=StringIO())
-    console.print(*comparison_tables(comparison))
-    shown = console.export_text()
+    shown = printed(comparison, width=200)
     assert "second simulation (ms)" in shown
     assert "measured" not in shown
 
