@@ -93,9 +93,9 @@ def calibrate(out: Path, **options: Any) -> None:
         print(f"dovetail: warning: {warning}", file=sys.stderr)
     if options["as_json"]:
         written = {"profile": str(out), "points": str(points)}
-        print(json.dumps({**written, **report_rows(profile, raw), "warnings": warnings}, indent=2))
+        print(json.dumps({**written, **report_rows(profile, raw, samples), "warnings": warnings}, indent=2))
     else:
-        print_report(profile, raw)
+        print_report(profile, raw, samples)
         print(f"wrote {out} and {points}")
 
 
@@ -169,7 +169,8 @@ def _measured(points: Path, options: dict[str, Any]) -> tuple[RawMeasurement, Mo
 
     def keep(raw: RawMeasurement) -> None:
         write_raw(points, raw, session.plan)
-        _report(f"{len(raw.points)} points are in {points}; --from fits them again", 0.0)
+        others = f", --continue measures the {number} that are missing" if (number := session.num_missing) else ""
+        _report(f"{len(raw.points)} points are in {points}; --from fits them again{others}", 0.0)
 
     shape = model_shape(options["model"], options["dtype"])
     session = Session(_setup(points, shape, options), _report, keep)

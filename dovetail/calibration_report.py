@@ -21,32 +21,38 @@ if TYPE_CHECKING:
 _COLOURS = {"decode": "#0072B2", "prefill": "#D55E00", "sharing": "#009E73", "idle": "#CC79A7", "client": "#999999"}
 
 
-def print_report(profile: Profile, raw: RawMeasurement) -> None:
-    """GPU time, forms tried, errors of the fit."""
+def print_report(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]) -> None:
+    """GPU time, noise, forms tried, errors of the fit."""
     from dovetail.output import console
     from realexec.calibration.continued import sessions_of
+    from traces.wording import counted
 
     out = console()
     sessions = f" in {number} sessions" if (number := len(sessions_of(raw.engine))) > 1 else ""
     seconds = raw.engine["seconds"]
     out.print(f"{profile.measurement.gpu}: {seconds:.0f} s of GPU time{sessions}, {len(raw.points)} points")
     if skipped := raw.engine.get("num_skipped_points"):
-        out.print(f"{skipped} points of the plan are missing; --continue measures them")
+        out.print(f"not measured: {counted(skipped, 'point')} of the plan")
     out.print(_lateness(raw))
     out.print(_first_steps(raw))
+    out.print(_noise(samples))
     out.print(forms_table(profile))
     out.print(residuals_table(profile))
 
 
-def report_rows(profile: Profile, raw: RawMeasurement) -> dict[str, Any]:
+def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]) -> dict[str, Any]:
     """What `print_report` prints, for JSON; errors are shares."""
     import msgspec
 
+    from realexec.calibration.repeats import repeated_windows
+
+    repeats = repeated_windows(samples)
     return {
         "gpu": profile.measurement.gpu,
         "gpu_seconds": raw.engine["seconds"],
         "num_points": len(raw.points),
         "num_skipped_points": raw.engine.get("num_skipped_points", 0),
+        "repeated_windows": None if repeats is None else repeats._asdict(),
         "forms": msgspec.to_builtins(profile.forms),
         "residuals": msgspec.to_builtins(profile.residuals),
     }
@@ -72,6 +78,20 @@ def _first_steps(raw: RawMeasurement) -> str:
     sizes = Counter(first_step_sizes(raw))
     steps = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items()))
     return f"calls sent at once to an idle engine, first steps by their calls: {steps or 'none'}"
+
+
+def _noise(samples: Sequence[Sample]) -> str:
+    """How much windows with prefills differ that ran the same."""
+    from realexec.calibration.repeats import repeated_windows
+
+    repeats = repeated_windows(samples)
+    if repeats is None:
+        return "no window with prefills was measured twice"
+    return (
+        f"{repeats.num_groups} windows with prefills were measured {repeats.num_windows} times in all: the longest is "
+        f"{100 * repeats.spread:.2f}% above the shortest (median); each is {100 * repeats.median:.2f}% from the mean of its "
+        f"repeats (median, which no fit goes below; p95 {100 * repeats.p95:.2f}%)"
+    )
 
 
 def forms_table(profile: Profile) -> Table:
