@@ -87,10 +87,11 @@ def _noise(samples: Sequence[Sample]) -> str:
     repeats = repeated_windows(samples)
     if repeats is None:
         return "no window with prefills was measured twice"
+    spread, median, p95 = (f"{100 * share:.2f}%" for share in repeats[2:])
     return (
         f"{repeats.num_groups} windows with prefills were measured {repeats.num_windows} times in all: the longest is "
-        f"{100 * repeats.spread:.2f}% above the shortest (median); each is {100 * repeats.median:.2f}% from the mean of its "
-        f"repeats (median, which no fit goes below; p95 {100 * repeats.p95:.2f}%)"
+        f"{spread} above the shortest (median); each is {median} from the mean of its repeats (median, which no fit "
+        f"goes below; p95 {p95})"
     )
 
 
