@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _COUNT = click.IntRange(1)
+
+#: Most calls, and most segments of prompts, of a generated workload: 2 to 3 GB while it is made.
+MOST_CALLS, MOST_SEGMENTS = 2_000_000, 20_000_000
 
 
 def out_options(command: _Command) -> _Command:
@@ -57,9 +60,35 @@ def _written(make: Callable[..., Workload]) -> Callable[..., None]:
     return command
 
 
+def check_size(options: dict[str, Any], names: Sequence[str], num_calls: int, num_segments: int = 0) -> None:
+    """Refuse what would not fit in memory before any of it is made.
+
+    Parameters
+    ----------
+    options : dict
+    names : sequence of str
+        Options that, with `num_applications`, make up the size.
+    num_calls, num_segments : int
+        Of one application; the segments of all its prompts.
+
+    Raises
+    ------
+    ValueError
+        One line: the options with their values, what they make and how much it may be.
+    """
+    given = ", ".join(
+        f"--{'apps' if name == 'num_applications' else name.removeprefix('num_')} {options[name]}"
+        for name in (*names, "num_applications")
+    )
+    for noun, number, most in (("calls", num_calls, MOST_CALLS), ("prompt segments", num_segments, MOST_SEGMENTS)):
+        total = number * options["num_applications"]
+        if total > most:
+            raise ValueError(f"{given}: {total:,} {noun} must not exceed {most:,}")
+
+
 @click.group()
 def generate() -> None:
-    """Generate a workload."""
+    """Generate a workload, of at most 2,000,000 calls and 20,000,000 segments of prompts."""
 
 
 @generate.command()
@@ -73,6 +102,7 @@ def chain(**options: Any) -> Workload:
     """Sequential calls, each reading a chunk and the last output; defaults as in the benchmark notes."""
     from traces.generators import chain as chains
 
+    check_size(options, ["num_calls"], options["num_calls"])
     arrivals, _ = _arrivals(options)
     shape = chains.ChainShape(**_pick(options, "num_calls", "chunk_tokens", "output_tokens"))
     prefix = options["prefix_tokens"]
@@ -89,6 +119,7 @@ def map_reduce(**options: Any) -> Workload:
     """Maps over chunks and one reduce call; defaults as in the benchmark notes on one GPU."""
     from traces.generators.mapreduce import map_reduce as generated
 
+    check_size(options, ["num_maps"], options["num_maps"] + 1)
     arrivals, _ = _arrivals(options)
     return generated(options["num_maps"], arrivals, **_pick(options, "chunk_tokens", "output_tokens"))
 
@@ -106,6 +137,8 @@ def chat(**options: Any) -> Workload:
     from dovetail.specs import parse_length
     from traces.generators.chat import ChatShape, chat_sessions
 
+    turns = options["num_turns"]
+    check_size(options, ["num_turns"], turns, turns**2)  # a turn repeats all that was said before it
     arrivals, rng = _arrivals(options)
     message, output = parse_length(options["message"]), parse_length(options["output"])
     shape = ChatShape(options["num_turns"], message, output, options["think_time"], options["system_tokens"])
@@ -122,6 +155,9 @@ def agents(**options: Any) -> Workload:
     """Rounds of architect, coders, reviewers and revisers."""
     from traces.generators.agents import AgentsShape, multi_agent_rounds
 
+    files, revisions = options["num_files"], options["num_revisions"]
+    num_quoted = 2 * revisions * files**2  # each reviewer and reviser reads all files
+    check_size(options, ["num_files", "num_revisions"], 1 + files * (1 + 2 * revisions), num_quoted)
     arrivals, _ = _arrivals(options)
     shape = AgentsShape(**_pick(options, "num_files", "num_revisions", "output_tokens"))
     return multi_agent_rounds(arrivals, shape)
@@ -143,6 +179,7 @@ def shared_prefix(**options: Any) -> Workload:
     from dovetail.specs import parse_assistant
     from traces.generators.shared import shared_prefix_apps
 
+    check_size(options, [], 1)
     arrivals, rng = _arrivals(options)
     return shared_prefix_apps([parse_assistant(text) for text in options["prompts"]], arrivals, rng)
 
@@ -160,6 +197,7 @@ def single(lengths: Path | None, **options: Any) -> Workload:
     from traces.generators.single import single_calls
     from traces.importers.lengths import read_lengths
 
+    check_size(options, [], 1)
     context = click.get_current_context()
     for name in ("prompt", "output"):
         if lengths is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:

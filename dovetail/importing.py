@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from dovetail.generate import common_options, out_options
+from dovetail.generate import check_size, common_options, out_options
 
 _COUNT = click.IntRange(1)
 _file = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
@@ -114,6 +114,8 @@ def metagpt(file: Path, **options: Any) -> None:
     from dovetail.specs import parse_arrivals
     from traces.importers.metagpt import import_metagpt
 
+    files, rounds = options["num_files"], options["num_rounds"]
+    check_size(options, ["num_files", "num_rounds"], 1 + files * (rounds - 1))
     rng = np.random.default_rng(options["seed"])
     arrivals = parse_arrivals(options["arrivals"], options["num_applications"], rng)
     shape = {name: options[name] for name in ("num_files", "num_rounds", "share_prefixes")}

@@ -146,9 +146,10 @@ def _validate_deps(call: Call, outputs: dict[str, int], where: str) -> None:
 def _validate_prompt(call: Call, before: _Before, where: str) -> None:
     if not call.prompt:
         raise ValueError(f"{where}, call {call.id!r}: prompt=[] {RULES['prompt']}")
+    deps = set(call.deps)  # a reduce quotes every map
     for index, part in enumerate(call.prompt):
         if part.output_of is not None and part.segment is None and part.tokens is None:
-            if part.output_of not in call.deps and not before.is_before(part.output_of, call.id):
+            if part.output_of not in deps and not before.is_before(part.output_of, call.id):
                 raise ValueError(
                     f"{where}, call {call.id!r}: prompt[{index}].output_of={part.output_of!r} {RULES['output_of']}"
                 )
