@@ -27,7 +27,8 @@ def out_options(command: _Command) -> _Command:
     """Add the file to write, for every command that writes a workload."""
     command = click.option("--overwrite", is_flag=True, help="Replace the file that is there.")(command)
     file = click.Path(path_type=Path)
-    return click.option("--out", type=file, required=True, help=".json, .jsonl, or either with .gz.")(command)
+    text = ".json, .jsonl (the workload is then named after the file), or either with .gz."
+    return click.option("--out", type=file, required=True, help=text)(command)
 
 
 def common_options(command: _Command) -> _Command:
