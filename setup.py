@@ -12,6 +12,7 @@ COMPILED = [
     "policies/calls.py",
     "policies/coordinator.py",
     "policies/decisions.py",
+    "policies/dispatcher.py",
     "policies/engines.py",
     "sim/alarm.py",
     "sim/clock.py",

@@ -1,24 +1,22 @@
-"""The coordinator: progress of every application, the ready queue, and the only code that calls a policy.
+"""The coordinator: progress of every application, from the arrival of its root calls to its end.
 
 It does no I/O and has no clock: a backend tells it what happened and when, and carries out the actions it returns.
 Simulated and real engines are driven by this one state machine, so they cannot treat a policy differently.
 
 A call is blocked until its dependencies are done, then ready; after its think time and, where the client runs the
-graph, the network latency it is submitted; it stays in the ready queue until the policy routes it to an engine; then it
-is unfinished there until the backend reports its end.
+graph, the network latency it is submitted; it stays in the ready queue (`policies.dispatcher`) until the policy routes
+it to an engine; then it is unfinished there until the backend reports its end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from heapq import heapify, heappop, heappush
-from typing import Any, Literal
+from typing import Literal
 
 from policies.calls import ApplicationState, CallState, CallStatus, build_applications
-from policies.decisions import DecisionLog
-from policies.engines import EngineState, snapshot
-from policies.interface import BackendError, EngineId, EngineView, Event, EventKind, Policy, PolicyError
-from traces.wording import counted
+from policies.dispatcher import Dispatcher
+from policies.engines import EngineState
+from policies.interface import BackendError, EngineId, Event, EventKind, Policy
 from traces.workload import Workload
 
 Orchestration = Literal["client", "service"]
@@ -79,23 +77,12 @@ class Coordinator:
             raise ValueError(f"view_staleness={view_staleness} must not be negative")
         self.applications: list[ApplicationState] = build_applications(workload)
         self.calls: list[CallState] = [call for app in self.applications for call in app.calls]
-        self.decisions = DecisionLog()
-        self._policy = policy
         self._engines = list(engines)
-        self._offered: Sequence[EngineState] = self._engines  # those that are not lost; policies see no others
-        self._windowed = all(engine.window for engine in self._engines)
+        self._dispatcher = Dispatcher(policy, self._engines, view_staleness)
+        self._observes = self._dispatcher.observes
+        self.decisions = self._dispatcher.decisions
         self._pay_per_call = orchestration == "client"
         self._latency = network_latency
-        self._staleness = view_staleness
-        self._views: Sequence[EngineView] = self._engines
-        self._viewed_at = -1.0
-        self._views_are_outdated = False  # whether an engine's state has changed since the views were taken
-        self._renewal_is_due = False
-        self._ready: list[tuple[Any, int, CallState]] = []
-        self._num_submitted = 0
-        self._ranks = type(policy).rank is not Policy.rank  # the base rank is looked up here, without a call
-        self._observes = type(policy).observe is not Policy.observe
-        self._num_returned = 0
         self.num_finished = 0
         self.failures: dict[int, str] = {}  # why a call will never finish, by its index
 
@@ -104,26 +91,26 @@ class Coordinator:
     def application_arrived(self, application: ApplicationState, now: float) -> Actions:
         """An application arrived: its root calls are ready."""
         if self._observes:
-            self._policy.observe(Event(EventKind.APPLICATION_ARRIVED, now, application.app_id, None, None))
+            self._dispatcher.observe(Event(EventKind.APPLICATION_ARRIVED, now, application.app_id, None, None))
         actions = Actions()
         for call in application.calls:
             if not call.num_blocking:
                 self._make_ready(call, now, actions, pays_latency=True)
-        self._dispatch_ready(now, actions)
+        actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     def call_submitted(self, call: CallState, now: float) -> Actions:
         """The wait of a call that was returned in `waits` is over."""
         actions = Actions()
         self._submit(call, now)
-        self._dispatch_ready(now, actions)
+        actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     def first_token(self, call: CallState, now: float) -> Actions:
         """The client has seen a call's first token."""
-        self._observe(EventKind.FIRST_TOKEN, call, now)
+        self._dispatcher.observe_call(EventKind.FIRST_TOKEN, call, now)
         actions = Actions()
-        self._dispatch_ready(now, actions)
+        actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     def call_finished(self, call: CallState, now: float) -> Actions:
@@ -138,25 +125,24 @@ class Coordinator:
             raise BackendError(f"call {call.app_id}/{call.call_id}: finished while {call.status.value}")
         call.status = CallStatus.FINISHED
         self.num_finished += 1
-        self._engines[call.engine_id].remove(call)
-        self._views_are_outdated = True
+        self._dispatcher.release(call)
         call.application.call_done(call)
         if self._observes:
-            self._observe(EventKind.CALL_FINISHED, call, now)
+            self._dispatcher.observe_call(EventKind.CALL_FINISHED, call, now)
         actions = Actions()
         for dependant in call.dependants:
             dependant.num_blocking -= 1
             if not dependant.num_blocking:
                 self._make_ready(dependant, now, actions, pays_latency=self._pay_per_call)
-        if self._ready:
-            self._dispatch_ready(now, actions)
+        if self._dispatcher.ready:
+            actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     def views_expired(self, now: float) -> Actions:
         """The instant of an earlier `renew_at` has come: what was held on old views is offered again."""
-        self._renewal_is_due = False
+        self._dispatcher.views_expired()
         actions = Actions()
-        self._dispatch_ready(now, actions)
+        actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     # -- faults -------------------------------------------------------------------------------------------------------
@@ -178,11 +164,10 @@ class Coordinator:
         """
         if call.status is not CallStatus.DISPATCHED:
             raise BackendError(f"call {call.app_id}/{call.call_id}: failed while {call.status.value}")
-        self._engines[call.engine_id].remove(call)
-        self._views_are_outdated = True
+        self._dispatcher.release(call)
         self._fail(call, now, reason)
         actions = Actions()
-        self._dispatch_ready(now, actions)
+        actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         return actions
 
     def engine_lost(self, engine_id: EngineId, now: float, failing: Mapping[int, str]) -> Actions:
@@ -205,9 +190,9 @@ class Coordinator:
         for call in stranded:
             lost.remove(call)
         lost.is_open = False
-        self._forget(lost)
+        some_are_left = self._dispatcher.lose(lost)
         if self._observes:
-            self._policy.observe(Event(EventKind.ENGINE_LOST, now, "", None, engine_id))
+            self._dispatcher.observe(Event(EventKind.ENGINE_LOST, now, "", None, engine_id))
         stranded.sort(key=lambda call: (-call.dispatched_at, -call.index))
         for call in stranded:
             if call.index in failing:
@@ -215,15 +200,15 @@ class Coordinator:
             else:
                 self._return(call, now)
         actions = Actions()
-        if self._offered:
-            self._dispatch_ready(now, actions)
+        if some_are_left:
+            actions.renew_at = self._dispatcher.dispatch(now, actions.dispatches)
         else:
             self.abandon("failed: no engine is left")
         return actions
 
     def abandon(self, reason: str) -> None:
         """The run is over: every call that has not ended fails for this reason, and no policy is asked again."""
-        self._ready.clear()
+        self._dispatcher.clear()
         for call in self.calls:
             if call.status is not CallStatus.FINISHED and call.status is not CallStatus.FAILED:
                 self._end(call, reason)
@@ -245,7 +230,7 @@ class Coordinator:
             if each.status is not CallStatus.FAILED:
                 self._end(each, why)
                 if self._observes:
-                    self._observe(EventKind.CALL_FAILED, each, now)
+                    self._dispatcher.observe_call(EventKind.CALL_FAILED, each, now)
                 failing.extend((dependant, f"not run: call {call.call_id} failed") for dependant in each.dependants)
 
     def _end(self, call: CallState, reason: str) -> None:
@@ -258,16 +243,11 @@ class Coordinator:
 
     def _return(self, call: CallState, now: float) -> None:
         if self._observes:
-            self._observe(EventKind.CALL_RETURNED, call, now)
+            self._dispatcher.observe_call(EventKind.CALL_RETURNED, call, now)
         call.status = CallStatus.SUBMITTED
         call.engine_id = -1
         call.dispatched_at = -1.0
-        self._num_returned += 1
-        heappush(self._ready, (call.rank, -self._num_returned, call))
-
-    def _forget(self, lost: EngineState) -> None:
-        self._offered = [engine for engine in self._offered if engine is not lost]
-        self._views = [view for view in self._views if view.engine_id != lost.engine_id]
+        self._dispatcher.put_back(call)
 
     @staticmethod
     def _is_at(call: CallState, engine_id: EngineId) -> bool:
@@ -294,100 +274,4 @@ class Coordinator:
     def _submit(self, call: CallState, now: float) -> None:
         call.submitted_at = now
         call.status = CallStatus.SUBMITTED
-        if self._observes:
-            self._observe(EventKind.CALL_SUBMITTED, call, now)
-        call.rank = self._policy.rank(call, now) if self._ranks else call.spec.priority
-        try:
-            heappush(self._ready, (call.rank, self._num_submitted, call))
-        except TypeError as error:
-            raise PolicyError(
-                f"call {call.app_id}/{call.call_id}: rank returned {call.rank!r}, which does not compare with "
-                f"the ranks of other calls: {error}"
-            ) from error
-        self._num_submitted += 1
-
-    def _observe(self, kind: EventKind, call: CallState, now: float) -> None:
-        engine_id = call.engine_id if call.engine_id >= 0 else None
-        num_output_tokens = call.num_output_tokens if kind is EventKind.CALL_FINISHED else None
-        self._policy.observe(Event(kind, now, call.app_id, call, engine_id, num_output_tokens))
-
-    # -- decisions ----------------------------------------------------------------------------------------------------
-
-    def _dispatch_ready(self, now: float, actions: Actions) -> None:
-        """Offer every ready call to the policy, in rank order, until no engine is open or all are held."""
-        policy, ready = self._policy, self._ready
-        if policy.reranks and self._some_engine_is_open():
-            self._rank_again(now)
-        held: list[tuple[Any, int, CallState]] = []
-        held_classes: set[Any] = set()
-        while ready and self._some_engine_is_open():
-            entry = heappop(ready)
-            call = entry[2]
-            if held_classes and policy.hold_class(call) in held_classes:
-                held.append(entry)
-                continue
-            engine_id = policy.route(call, self._engine_views(now) if self._staleness else self._offered, now)
-            engine = None if engine_id is None else self._chosen(call, engine_id)
-            if engine is None:
-                held.append(entry)
-                self._hold(call, held_classes, now)
-            else:
-                self._dispatch(call, engine, now)
-                actions.dispatches.append(call)
-        if held:
-            ready.extend(held)
-            heapify(ready)
-            if self._staleness and self._views_are_outdated and not self._renewal_is_due:
-                self._renewal_is_due = True
-                actions.renew_at = self._viewed_at + self._staleness
-
-    def _hold(self, call: CallState, held_classes: set[Any], now: float) -> None:
-        held_class = self._policy.hold_class(call)
-        if held_class is not None:
-            held_classes.add(held_class)
-        if not call.was_held:
-            call.was_held = True
-            self.decisions.append(now, call, -1)
-
-    def _some_engine_is_open(self) -> bool:
-        return not self._windowed or any(engine.is_open for engine in self._offered)
-
-    def _rank_again(self, now: float) -> None:
-        self._ready[:] = [(self._policy.rank(call, now), number, call) for _, number, call in self._ready]
-        heapify(self._ready)
-
-    def _chosen(self, call: CallState, engine_id: EngineId) -> EngineState | None:
-        """The engine that the policy named; None when an old view made it name a full one."""
-        if not isinstance(engine_id, int) or not 0 <= engine_id < len(self._engines):
-            raise PolicyError(
-                f"call {call.app_id}/{call.call_id}: route returned {engine_id!r}, which must be HOLD or an engine id, "
-                f"an int from 0 to {len(self._engines) - 1}"
-            )
-        engine = self._engines[engine_id]
-        if engine.is_open:
-            return engine
-        if engine not in self._offered:
-            raise PolicyError(f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, which is lost")
-        if self._staleness:
-            return None
-        raise PolicyError(
-            f"call {call.app_id}/{call.call_id}: route returned engine {engine_id}, whose window of "
-            f"{counted(engine.window, 'call')} is full"
-        )
-
-    def _dispatch(self, call: CallState, engine: EngineState, now: float) -> None:
-        call.engine_id = engine.engine_id
-        call.dispatched_at = now
-        call.status = CallStatus.DISPATCHED
-        engine.add(call)
-        self._views_are_outdated = True
-        self.decisions.append(now, call, engine.engine_id)
-        if self._observes:
-            self._observe(EventKind.CALL_DISPATCHED, call, now)
-
-    def _engine_views(self, now: float) -> Sequence[EngineView]:
-        if self._staleness and (self._viewed_at < 0.0 or now >= self._viewed_at + self._staleness):
-            self._views = [snapshot(engine, now) for engine in self._offered]
-            self._viewed_at = now
-            self._views_are_outdated = False
-        return self._views
+        self._dispatcher.submit(call, now)
