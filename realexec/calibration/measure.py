@@ -109,7 +109,8 @@ class _PointRun:
 
     async def _whole(self, calls: asyncio.Future[list[object]]) -> None:
         try:
-            await asyncio.wait_for(calls, _HANG_SECONDS)
+            async with asyncio.timeout(_HANG_SECONDS):
+                await calls
         except TimeoutError:
             raise EngineFailure(
                 f"engine {self._backend.engine_id}: point {self._point.name!r} gave nothing for {_HANG_SECONDS:.0f} s"
