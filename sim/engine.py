@@ -5,6 +5,10 @@ plans the step `k + depth`: the next one with synchronous scheduling (depth 1), 
 scheduling (depth 2), where a step is planned while its predecessor runs. An arrival during a step is therefore seen at
 its end and, under asynchronous scheduling, runs one step later still.
 
+Under asynchronous scheduling, when all running calls have ended, the step planned after them is empty: the pipeline has
+run dry. The core then pauses and starts again as if it had been idle, also for what arrived during the last step, as no
+running step hides the launch of the next one.
+
 Where only decoding can happen until a known step, the boundaries in between change nothing. The engine then sets its
 alarm to the first boundary that matters, and plans the skipped steps at once when it gets there; an arrival that could
 join pulls the alarm forward to the boundary it falls before. `skip=False` visits every boundary and gives the same
@@ -60,11 +64,12 @@ class Engine:
         self._step_cost = step_cost
         self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
         self._inbox = self._frontend.inbox
-        self._wake_delay, self._start_delay = delays.wake, delays.start
+        self._wake_delay, self._start_delay, self._pause = delays.wake, delays.start, delays.pause
         self._skip = skip
         self._max_num_tokens = min(settings.max_model_len, settings.num_usable_blocks * settings.block_size + 1)
         self._depth = 2 if settings.async_scheduling else 1
         self._idle = True
+        self._awake_at = 0.0  # an idle core reads nothing before
         self._visiting = False
         self._alarm: Alarm | None = None
         self._alarm_step = 0
@@ -102,7 +107,7 @@ class Engine:
 
     def _wake_at(self, at: float) -> None:
         if self._alarm is None:
-            self._set_alarm(self.scheduler.step + 1 - self._depth, at)
+            self._set_alarm(self.scheduler.step + 1 - self._depth, max(at, self._awake_at))
 
     def _set_alarm(self, step: int, at: float) -> None:
         if self._alarm is not None:
@@ -119,8 +124,10 @@ class Engine:
         while True:
             self._visit(step, at, finished)
             if self._idle:
-                if self._inbox:
-                    self._wake_at(max(self._inbox[0].arrived_at, at))
+                if len(self.scheduler.waiting):
+                    self._wake_at(at)
+                elif self._inbox:
+                    self._wake_at(self._inbox[0].arrived_at)
                 break
             step = self._next_visit(at)
             end = self._end_of(step)
@@ -142,11 +149,14 @@ class Engine:
         last_tokens = scheduler.last_tokens
         if last_tokens and last_tokens[0][0] <= step:
             finished += self._collect_finished(step)
+        if not scheduler.running and not self._idle and self._depth > 1:
+            self._stop_pipeline(at + self._pause)
+            return
         if self._inbox:
             for request in self._frontend.take_arrived(at, self._idle):
                 scheduler.add(request)
         if not scheduler.running and not len(scheduler.waiting):
-            self._stop_pipeline()
+            self._stop_pipeline(at)
         elif self._idle:
             self._start_pipeline(at)
         elif len(scheduler.waiting) or not self._skip or not scheduler.only_decodes():
@@ -174,8 +184,9 @@ class Engine:
         self._plan(at)
         self._end_before = min(at + self._wake_delay, self._end)  # a short first step ends before
 
-    def _stop_pipeline(self) -> None:
+    def _stop_pipeline(self, awake_at: float) -> None:
         self._idle = True
+        self._awake_at = awake_at
         self.steps.append(self._last)
         self._last = Stretch(self.scheduler.step, 0.0, 0.0, 0.0, MIXED, NOTHING)
 

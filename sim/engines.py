@@ -15,6 +15,10 @@ from sim.settings import EngineSettings
 from sim.stepped import Batcher, SteppedEngine
 from sim.vllm_2023 import Vllm2023Batcher, Vllm2023Settings
 
+#: Seconds that vLLM's engine core sleeps after an output when the step planned last runs nothing and calls have just
+#: ended (`EngineCoreProc._process_engine_step`, vLLM 0.24.0); only asynchronous scheduling plans such steps.
+EMPTY_STEP_SLEEP = 0.001
+
 
 class EngineMaker:
     """Makes equal engines of one profile.
@@ -91,4 +95,5 @@ def engine_delays(profile: Profile) -> EngineDelays:
         wake=overheads.idle_wakeup,
         start=overheads.idle_start,
         interval=overheads.submit_interval,
+        pause=EMPTY_STEP_SLEEP,
     )

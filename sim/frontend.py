@@ -31,6 +31,8 @@ class EngineDelays:
         From an idle core's first planning to the start of the step.
     interval : float
         Between two calls that are handed over at once: the client sends one after the other.
+    pause : float
+        From the last output of a pipeline that has run dry until its core looks at its queue again.
     """
 
     receive: float = 0.0
@@ -38,6 +40,7 @@ class EngineDelays:
     wake: float = 0.0
     start: float = 0.0
     interval: float = 0.0
+    pause: float = 0.0
 
 
 NO_DELAYS = EngineDelays()

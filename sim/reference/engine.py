@@ -54,9 +54,10 @@ class ReferenceEngine:
         self._step_cost = step_cost
         self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
         self._inbox = self._frontend.inbox
-        self._wake_delay, self._start_delay = delays.wake, delays.start
+        self._wake_delay, self._start_delay, self._pause = delays.wake, delays.start, delays.pause
         self._depth = 2 if settings.async_scheduling else 1
         self._idle = True
+        self._awake_at = 0.0  # an idle core reads nothing before
         self._visiting = False
         self._has_alarm = False
         self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and their ends
@@ -69,7 +70,7 @@ class ReferenceEngine:
         """Take a request from the client. It must fit the engine (`traces.fit.check_fit`)."""
         arrived_at = self._frontend.send(request, now)
         if self._idle and not self._visiting and not self._has_alarm:
-            self._set_alarm(arrived_at)
+            self._set_alarm(max(arrived_at, self._awake_at))
 
     # -- boundaries ---------------------------------------------------------------------------------------------------
 
@@ -88,8 +89,10 @@ class ReferenceEngine:
         self._visiting = False
         if next_at is not None:
             self._set_alarm(next_at)
+        elif self._scheduler.has_unfinished:
+            self._set_alarm(self._awake_at)
         elif self._inbox:
-            self._set_alarm(max(self._inbox[0].arrived_at, at))
+            self._set_alarm(max(self._inbox[0].arrived_at, self._awake_at))
         self._frontend.reply(finished, at)
 
     def _visit(self, at: float, finished: list[Request]) -> float | None:
@@ -99,11 +102,14 @@ class ReferenceEngine:
         """
         if len(self._in_flight) == self._depth:
             finished += self._scheduler.complete(self._in_flight.popleft()[0])
+        if not self._scheduler.running and not self._idle and self._depth > 1:
+            self._stop_pipeline(at + self._pause)  # it has run dry: see `sim.engine`
+            return None
         for request in self._frontend.take_arrived(at, self._idle):
             self._scheduler.add(request, self._token_ids.of(request))
         next_at = None
         if not self._scheduler.has_unfinished:
-            self._stop_pipeline()
+            self._stop_pipeline(at)
         elif self._idle:
             next_at = self._start_pipeline(at)
         else:
@@ -118,10 +124,11 @@ class ReferenceEngine:
         self._plan(at)
         return min(at + self._wake_delay, self._end) if self._depth > 1 else self._end
 
-    def _stop_pipeline(self) -> None:
+    def _stop_pipeline(self, awake_at: float) -> None:
         while self._in_flight:  # a step that runs nothing, planned before the last token was known
             self._scheduler.complete(self._in_flight.popleft()[0])
         self._idle = True
+        self._awake_at = awake_at
         self._begin(Stretch(self._num_steps, 0.0, 0.0, 0.0, MIXED, NOTHING), None)
 
     # -- planning -----------------------------------------------------------------------------------------------------
