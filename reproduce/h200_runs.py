@@ -16,7 +16,6 @@ from typing import Any
 from policies.gateway import Gateway
 from policies.load import find_policy_class
 from policies.network import parse_network_latency
-from realexec.models import model_shape
 from sim.profile import Profile
 from sim.run import SimulatedCluster, settings_of, simulate
 from sim.settings import EngineSettings
@@ -61,13 +60,13 @@ def experiments(profile: Profile) -> list[Experiment]:
     manifests = {path.parent: read_manifest(path.parent) for path in paths}
     same: dict[str, list[Path]] = {}
     for directory, manifest in manifests.items():
-        if _engine_kind(manifest) == (profile.model.name, profile.tensor_parallel):
+        if _engine_kind(manifest) == (profile.model.name.lower(), profile.tensor_parallel):
             same.setdefault(_identity(manifest), []).append(directory)
     if not same:
         kinds = ", ".join(f"{model} x{gpus}" for model, gpus in sorted(set(map(_engine_kind, manifests.values()))))
         raise ValueError(
-            f"profile {profile.name}: no run of {profile.model.name} x{profile.tensor_parallel} was measured on a H200; "
-            f"measured were {kinds}"
+            f"profile {profile.name}: no run of {profile.model.name.lower()} x{profile.tensor_parallel} was measured on a "
+            f"H200; measured were {kinds}"
         )
     found = [Experiment(paths[0].parent.name, manifests[paths[0]], tuple(paths)) for paths in same.values()]
     return sorted(found, key=lambda each: (each.manifest["num_engines"], each.name))
@@ -91,9 +90,9 @@ def simulated(experiment: Experiment, profile: Profile) -> RunRecords:
 
 
 def _engine_kind(manifest: Mapping[str, Any]) -> tuple[str, int]:
-    """Model and tensor-parallel GPUs of the engines."""
+    """Built-in shape, named like the model of its profiles in lower case, and tensor-parallel GPUs of the engines."""
     resolved = manifest["engine_settings"]
-    return model_shape(resolved["model"], resolved["dtype"]).name, resolved["tensor_parallel_size"]
+    return resolved["model"], resolved["tensor_parallel_size"]
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:

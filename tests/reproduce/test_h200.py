@@ -59,7 +59,7 @@ def test_every_measured_run_directory_belongs_to_one_experiment():
 
 
 def test_a_profile_whose_engine_was_not_measured_is_refused_with_what_was():
-    with pytest.raises(ValueError, match=r"no run of Llama-7B x1 was measured .* Llama-13B x1, Llama-13B x2, Llama-8B x1$"):
+    with pytest.raises(ValueError, match=r"no run of llama-7b x1 was measured .* llama-13b x1, llama-13b x2, llama-8b x1$"):
         experiments(load_profile("a100-llama-7b"))
 
 

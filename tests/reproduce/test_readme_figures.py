@@ -62,8 +62,11 @@ def test_errors_by_figure_are_shown_as_the_command_prints_them(rows):
 
 def test_what_the_window_costs_is_shown_as_the_command_prints_it(rows):
     by_run = rows.set_index("run")
-    for window, cells in table("| window | mean JCT |").items():
-        row = by_run.loc["mixed-1-stage-priority" + ("" if window == "8" else f"-window-{window}")]
+    ends = {"8": "", "none": "-no-window", "none, order in the engines": "-in-engines"}
+    shown = table("| window | mean JCT |")
+    assert len(shown) == 5
+    for window, cells in shown.items():
+        row = by_run.loc["mixed-1-stage-priority" + ends.get(window, f"-window-{window}")]
         for text, figure in zip(cells, ("mean JCT (s)", "p95 JCT (s)"), strict=True):
             assert text == f"{row[f'{figure} measured']:.3f} → {row[f'{figure} simulated']:.3f} s"
 
