@@ -63,8 +63,8 @@ def print_h200(console: Console, found: pd.DataFrame, profile: Profile, *, every
     console.print(
         f"Measured: vLLM 0.24.0, {profile.tensor_parallel} H200 for an engine, {profile.model.name} shape, "
         f"{profile.model.dtype}, random weights; mean of the repeats. Simulated: profile {profile.name}, fitted to "
-        "calibration points only: every row is predicted. Noise: highest repeat above the lowest. The p99 TTFT is shown "
-        "and not judged: it does not repeat."
+        "calibration points only: every row is predicted. Noise: highest repeat above the lowest. The p99 TTFT is "
+        "shown and not judged: it does not repeat."
     )
 
 

@@ -1,8 +1,9 @@
 """Runs that a real vLLM 0.24.0 did on one and two H200s, and the simulation of each from its manifest alone.
 
 The run directories are those of `dovetail suite` (data/measured_h200_*: random weights, one folder for each model and
-number of GPUs that an engine has). A manifest holds all that a simulation needs: the workload's hash, policy with parameters, gateway, engine limits and
-seeds. Directories whose manifests agree in these are repeats of one experiment, whatever they are called.
+number of GPUs that an engine has). A manifest holds all that a simulation needs: the workload's hash, policy with
+parameters, gateway, engine limits and seeds. Directories whose manifests agree in these are repeats of one experiment,
+whatever they are called.
 """
 
 from __future__ import annotations
@@ -64,10 +65,8 @@ def experiments(profile: Profile) -> list[Experiment]:
             same.setdefault(_identity(manifest), []).append(directory)
     if not same:
         kinds = ", ".join(f"{model} x{gpus}" for model, gpus in sorted(set(map(_engine_kind, manifests.values()))))
-        raise ValueError(
-            f"profile {profile.name}: no run of {profile.model.name.lower()} x{profile.tensor_parallel} was measured on a "
-            f"H200; measured were {kinds}"
-        )
+        wanted = f"{profile.model.name.lower()} x{profile.tensor_parallel}"
+        raise ValueError(f"profile {profile.name}: no run of {wanted} was measured on a H200; measured were {kinds}")
     found = [Experiment(paths[0].parent.name, manifests[paths[0]], tuple(paths)) for paths in same.values()]
     return sorted(found, key=lambda each: (each.manifest["num_engines"], each.name))
 
