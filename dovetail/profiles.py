@@ -141,7 +141,10 @@ def _profile_json(shown: Profile) -> dict[str, Any]:
 
 def _facts(shown: Profile) -> list[str]:
     """Where the profile comes from and what it covers, one line each."""
+    from msgspec.structs import asdict
+
     measured, domain, engine = shown.measurement, shown.domain, shown.engine_defaults
+    overheads = [f"{name} {1e3 * value:.3g} ms" for name, value in asdict(shown.overheads).items() if value]
     return [
         f"{shown.name}: {shown.model.name}, {shown.model.dtype}, on {measured.gpu} x{shown.tensor_parallel}",
         f"{measured.engine} {measured.engine_version}, measured {measured.date}",
@@ -150,7 +153,8 @@ def _facts(shown: Profile) -> list[str]:
         f"covers steps of up to {domain.max_tokens_per_step:,} tokens and {domain.max_decodes:,} decoding calls, "
         f"{domain.max_context_tokens:,} context tokens in a step, {domain.max_context_tokens_per_call:,} in a call",
         f"engine: {engine.num_blocks:,} blocks of {engine.block_size} tokens, {engine.max_num_seqs} sequences, "
-        f"{engine.max_num_batched_tokens:,} tokens a step",
+        f"{engine.max_num_batched_tokens:,} tokens a step, {engine.max_model_len:,} a call",
+        f"outside the steps: {', '.join(overheads) or 'nothing'}",
     ]
 
 

@@ -101,7 +101,7 @@ def test_the_longest_call_on_a_gpu_is_the_models_own(device, given, length):
 
 def test_show_prints_terms_with_errors_and_the_forms_tried(calibrated, tmp_path):
     printed = dovetail("profile", "show", calibrated[0], "--picture", tmp_path / "p.png").output
-    for expected in ("standard error", "repeated_context", "kept", "covers steps of up to"):
+    for expected in ("standard error", "repeated_context", "kept", "covers steps of up to", "client_to_engine"):
         assert expected in printed
     assert (tmp_path / "p.png").stat().st_size > 1000
 
