@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from sim.fitting.samples import Load, Sample
     from sim.profile import Profile
 
-#: Colours of the kinds of points; the Okabe-Ito palette, which colour-blind readers can tell apart.
-_COLOURS = {"decode": "#0072B2", "prefill": "#D55E00", "sharing": "#009E73", "idle": "#CC79A7", "client": "#999999"}
-
 
 def print_report(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]) -> None:
     """GPU time, noise, forms tried, errors of the fit."""
@@ -125,10 +122,12 @@ def residuals_table(profile: Profile) -> Table:
 
 def write_samples(folder: Path, samples: Sequence[Sample], profile: Profile) -> None:
     """`samples.csv.gz` with what the profile says of each, and `residuals.png`."""
+    from dovetail.residual_plot import draw_residuals
+
     frame = sample_frame(samples, profile)
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / "samples.csv.gz", index=False, float_format="%.8g")
-    draw_residuals(frame, folder / "residuals.png", title=f"{profile.name}: {profile.measurement.gpu}")
+    draw_residuals(frame, profile, folder / "residuals.png")
 
 
 def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
@@ -147,26 +146,3 @@ def _load_text(load: Load) -> str:
     chunks = "".join(f" {new}+{computed}" for new, computed in load.prefills)
     shared = f" shared {load.sharing.num_repeated_tokens}/{load.sharing.num_distinct_tokens}" if load.sharing[0] else ""
     return f"{load.num_decodes}x{load.num_context_tokens}{chunks}{shared}"
-
-
-def draw_residuals(frame: pd.DataFrame, path: Path, *, title: str) -> None:
-    """Relative error against measured duration, held-out points as rings, one panel for each scheduling."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for panel, is_async in zip(panels, (True, False), strict=True):
-        part = frame[(frame.asynchronous == is_async) & ~frame.is_first]
-        for kind, rows in part.groupby("kind"):
-            for held_out, each in rows.groupby("held_out"):
-                style = {"facecolors": "none"} if held_out else {"alpha": 0.7}
-                colour = {"edgecolors": _COLOURS[kind]} if held_out else {"color": _COLOURS[kind]}
-                label = f"{kind}{', held out' if held_out else ''}"
-                panel.scatter(1e3 * each.seconds, 100 * each.error, s=14, label=label, **style, **colour)
-        panel.set(xscale="log", xlabel="measured step (ms)", ylim=(-15, 15))
-        panel.set_title(f"{'asynchronous' if is_async else 'synchronous'} scheduling")
-        panel.axhline(0, color="black", linewidth=0.8)
-    panels[0].set_ylabel("profile against measurement (%)")
-    panels[0].legend(fontsize=7, ncols=2)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120)

@@ -46,7 +46,7 @@ def ranking_figure(ranking: Ranking, *, merit: str, measured_label: str = "measu
         for ax, row, label in zip(axes, scenarios, labels, strict=False):
             own = ranking.policies[ranking.policies["scenario"] == row["scenario"]]
             _panel(ax, own.sort_values("measured", kind="stable"), measured_label)
-            ax.set_title(label, loc="left", fontweight="bold", pad=16)
+            ax.set_title(label, loc="left", fontweight="bold", pad=27)
             ax.text(0, 1.02, _verdict(row), fontsize=7.5, transform=ax.transAxes, va="bottom")
             ax.set_xlabel(merit)
         for ax in axes[len(scenarios) :]:
@@ -89,4 +89,4 @@ def _verdict(row: dict[str, Any]) -> str:
     tau = "undefined" if np.isnan(row["tau"]) else f"{row['tau']:.2f}"
     chosen = row["chosen"].split(" (")[0]  # its parameters stand on the axis
     signs = f"signs {row['num_agreeing']}/{row['num_pairs']}"
-    return f"tau {tau}; {signs}; regret {100 * row['regret']:.1f}% (chosen {chosen})"
+    return f"tau {tau}; {signs}\nregret {100 * row['regret']:.1f}% (chosen {chosen})"
