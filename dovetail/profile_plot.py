@@ -77,15 +77,13 @@ def _draw_sharing(panel: Axes, profile: Profile, cost: StepCost) -> None:
 
 def _finish(panel: Axes, title: str, *, log_y: bool) -> None:
     """Logarithmic axes with numbers instead of powers, title and legend."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from analysis.plots import style
 
     panel.set_xscale("log")
     if log_y:
         panel.set_yscale("log")
     for axis in [panel.xaxis, panel.yaxis][: 1 + log_y]:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if axis is panel.yaxis else (1.0,)))
-        axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axis.set_minor_formatter(NullFormatter())
+        style.plain_log_ticks(axis, within_decades=axis is panel.yaxis)
     panel.set_title(title, loc="left", fontweight="bold")
     panel.legend(fontsize=8)
 

@@ -53,8 +53,6 @@ def draw_residuals(frame: pd.DataFrame, profile: Profile, path: Path) -> None:
 
 def _draw_samples(panel: Axes, samples: pd.DataFrame) -> None:
     """Fitted samples as dots, held-out ones as rings."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
     from analysis.plots import style
 
     for (kind, held_out), rows in samples.groupby(["kind", "held_out"]):
@@ -64,9 +62,7 @@ def _draw_samples(panel: Axes, samples: pd.DataFrame) -> None:
         panel.scatter(1e3 * rows.seconds, 100 * rows.error, s=14, label=label, linewidths=0.8, **faces)
     panel.axhline(0, color="black", linewidth=0.8)
     panel.set(xscale="log", xlabel="measured, steps or windows of steps (ms)", ylim=(-_LARGEST, _LARGEST))
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    style.plain_log_ticks(panel.xaxis, within_decades=True)
 
 
 def _caption(profile: Profile, samples: pd.DataFrame) -> str:

@@ -46,8 +46,8 @@ class Matched:
     def counts(self) -> dict[str, int]:
         """How many calls are compared, and how many are not, and why."""
         why = self.unmatched["why"].value_counts()
-        counted = {f"num_{reason}": int(why.get(reason, 0)) for reason in REASONS}
-        return {"num_matched": len(self.simulated), **counted, "num_of_other_length": self.num_of_other_length}
+        left_out = {f"num_{reason}": int(why.get(reason, 0)) for reason in REASONS}
+        return {"num_matched": len(self.simulated), **left_out, "num_of_other_length": self.num_of_other_length}
 
     def remarks(self, second: str = "measured") -> list[str]:
         """One line for each way in which the runs do not hold the same calls; none when they do.

@@ -12,8 +12,10 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 #: Okabe and Ito's colours, told apart under the common forms of colour blindness (https://jfly.uni-koeln.de/color/),
 #: without their yellow and black, and with Tol's wine (https://sronpersonalpages.nl/~pault/); grey is for phases.
@@ -67,6 +69,13 @@ def blend(base: str, other: str, share: float) -> tuple[float, float, float]:
     first, second = to_rgb(base), to_rgb(other)
     red, green, blue = (a * (1 - share) + b * share for a, b in zip(first, second, strict=True))
     return red, green, blue
+
+
+def plain_log_ticks(axis: Axis, *, within_decades: bool) -> None:
+    """Numbers instead of powers at the ticks of a logarithmic axis; at 2 and 5, too, where it spans few decades."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if within_decades else (1.0,)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, handlelength: float) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
 from analysis.graph import levels
 from analysis.plots import style
@@ -116,9 +116,7 @@ def _logarithmic_axis(ax: Axes, tokens: pd.Series) -> None:
     spread = max(1.3, (12 * low / high) ** 0.5)
     ax.set_xscale("log")
     ax.set_xlim(low / spread, high * spread)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 100 else (1.0,)))
-    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    style.plain_log_ticks(ax.xaxis, within_decades=high / low < 100)
 
 
 def _draw_widths(ax: Axes, widths: pd.DataFrame) -> None:
