@@ -133,7 +133,8 @@ def _replace(path: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise ValueError(f"{path} exists already; add --overwrite to replace it, or --continue to add to its points")
     if path.is_dir():
-        if any(path.iterdir()) and not (path / "points.parquet").exists():
+        is_ours = any((path / name).exists() for name in ("points.parquet", "samples.csv.gz"))
+        if any(path.iterdir()) and not is_ours:
             raise ValueError(f"{path} holds no calibration; it is left as it is")
         shutil.rmtree(path)
 

@@ -144,5 +144,5 @@ def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
 def _load_text(load: Load) -> str:
     """Decodes x context, and each chunk as new+computed."""
     chunks = "".join(f" {new}+{computed}" for new, computed in load.prefills)
-    shared = f" shared {load.sharing.num_repeated_tokens}/{load.sharing.num_distinct_tokens}" if load.sharing[0] else ""
+    shared = " shared {}/{} in {}".format(*load.sharing) if load.sharing[0] else ""
     return f"{load.num_decodes}x{load.num_context_tokens}{chunks}{shared}"

@@ -81,7 +81,7 @@ class DecodeSet:
 
     def _note_readers(self, request: Request, change: int) -> None:
         """Count a member among the readers of what it holds of the prefix cache, or no longer."""
-        num_repeated, num_distinct = self.sharing
+        num_repeated, num_distinct, num_prefixes = self.sharing
         for extent, end in request.held:
             for part in parts_of(extent, end):
                 before, after = part.num_readers, part.num_readers + change
@@ -91,7 +91,9 @@ class DecodeSet:
                     num_repeated += change * num_tokens
                     if before + after == 3:  # from one reader to two, or back
                         num_distinct += change * num_tokens
-        self.sharing = Sharing(num_repeated, num_distinct) if num_repeated else UNSHARED
+                        if part.low == 0:
+                            num_prefixes += change
+        self.sharing = Sharing(num_repeated, num_distinct, num_prefixes) if num_repeated else UNSHARED
 
     def steps_to_next_end(self) -> int:
         """Steps until a member has had its last token; 0 when there is no member."""

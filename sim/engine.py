@@ -246,18 +246,20 @@ class Engine:
         if not batch.prefills:
             self._plan_decode(batch)
             return
-        end = self._plan_mixed(batch, max(self._end, at))
+        end = self._plan_mixed(batch, at)
         for request, _, _ in batch.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
         for request in batch.completed:
             self._frontend.note_first_token(request, end)
 
-    def _plan_mixed(self, batch: Batch, start: float) -> float:
-        """A step with prefills; returns its end."""
+    def _plan_mixed(self, batch: Batch, at: float) -> float:
+        """A step with prefills, whose launch begins now; returns its end."""
+        start = max(self._end, at)
         chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
         num_new_tokens = sum([num_new for num_new, _ in chunks])
         duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks, batch.sharing)
+        duration = max(duration, at + self._step_cost.launch(batch.num_decodes + num_new_tokens) - start)
         details = self._details(batch, num_new_tokens)
         self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
         self._end = end = self._last.extend(1)

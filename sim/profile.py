@@ -368,7 +368,7 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
         seconds_per_mixed_step=terms.seconds_per_mixed_step + is_sync * terms.synchronous_seconds_per_mixed_step,
         seconds_per_mixed_decode=is_sync * terms.synchronous_seconds_per_mixed_decode,
         num_graph_tokens=terms.num_graph_tokens,
-        launch_seconds=terms.launch_seconds,
+        launch_seconds=0.0 if is_sync else terms.launch_seconds,
     )
     return ProfiledStepCost(step_terms)
 

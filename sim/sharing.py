@@ -21,11 +21,12 @@ class SharedTokens:
         self._num_holders: dict[Hashable, int] = {}
         self._num_repeated = 0
         self._num_distinct = 0
+        self._num_prefixes = 0
 
     @property
     def sharing(self) -> Sharing:
-        """Repeated and distinct shared tokens of the calls that have joined and not left."""
-        return Sharing(self._num_repeated, self._num_distinct)
+        """Of the calls that have joined and not left."""
+        return Sharing(self._num_repeated, self._num_distinct, self._num_prefixes)
 
     def join(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Enter one call.
@@ -33,20 +34,22 @@ class SharedTokens:
         Parameters
         ----------
         blocks : iterable of (id, num_tokens)
+            From the first one on.
         """
         holders = self._num_holders
-        for block, num_tokens in blocks:
+        for position, (block, num_tokens) in enumerate(blocks):
             before = holders.get(block, 0)
             holders[block] = before + 1
             if before:
                 self._num_repeated += num_tokens
                 if before == 1:
                     self._num_distinct += num_tokens
+                    self._num_prefixes += position == 0
 
     def leave(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Take out a call that joined with the same blocks."""
         holders = self._num_holders
-        for block, num_tokens in blocks:
+        for position, (block, num_tokens) in enumerate(blocks):
             before = holders[block]
             if before == 1:
                 del holders[block]
@@ -55,6 +58,7 @@ class SharedTokens:
             self._num_repeated -= num_tokens
             if before == 2:
                 self._num_distinct -= num_tokens
+                self._num_prefixes -= position == 0
 
 
 class StepSharing:

@@ -1,8 +1,8 @@
 """How long an engine step takes: the seam between scheduling and time, and the model fitted to measured engines.
 
 `StepCost` is what engines call. `ProfiledStepCost` is the one model behind every shipped profile; `sim.profile` builds
-it from a JSON file. Left out: who shares which prefix with whom. Two totals describe the sharing in a batch, so that a
-batch of several groups is treated as one of their average size.
+it from a JSON file. Left out: who shares which prefix with whom. Three totals describe the sharing in a batch, so that
+a batch of several groups is treated as one of groups of their average size.
 """
 
 from __future__ import annotations
@@ -27,14 +27,40 @@ class Sharing(NamedTuple):
         Reads of a token beyond its first: over all blocks that several of the calls hold, (calls - 1) x tokens.
     num_distinct_tokens : int
         Tokens in those blocks, each counted once.
+    num_prefixes : int
+        Prefixes that these tokens belong to: first blocks that several of the calls hold.
     """
 
     num_repeated_tokens: int
     num_distinct_tokens: int
+    num_prefixes: int = 1
+
+    @property
+    def num_between_tokens(self) -> float:
+        """Shared tokens of the other prefixes, which are read before a token is read again."""
+        return self.num_distinct_tokens * (1 - 1 / max(self.num_prefixes, 1))
 
 
 #: Of calls that share nothing.
-UNSHARED = Sharing(0, 0)
+UNSHARED = Sharing(0, 0, 0)
+
+
+def hit_share(sharing: Sharing, num_resident_tokens: int) -> float:
+    """Share of repeated reads that find their token in the GPU's cache.
+
+    All of them where at most `num_resident_tokens` tokens of other prefixes are read in between, none from four times
+    as many on, and in proportion between; all where `num_resident_tokens` is 0.
+
+    Notes
+    -----
+    A cache that drops what was used least recently loses everything of a cycle longer than itself. The ramp stands for
+    batches whose calls do not take turns, and for thread blocks that run side by side; where it begins is fitted to
+    calls behind two and four prefixes. One prefix of 3584 tokens of Llama-13B, which no cache of these cards holds, is
+    read again as cheaply as one of 256 (`sim/profiles/*.points`): neighbouring calls read it at the same time.
+    """
+    if not num_resident_tokens:
+        return 1.0
+    return min(1.0, max(0.0, (4 - sharing.num_between_tokens / num_resident_tokens) / 3))
 
 
 class StepCost(Protocol):
@@ -70,6 +96,12 @@ class StepCost(Protocol):
 
         The first value equals `step(num_decodes, num_context_tokens, (), sharing)`. The context grows by `num_decodes`
         a step.
+        """
+
+    def launch(self, num_tokens: int) -> float:
+        """Shortest time from the planning of a step with prefills and so many tokens to its end, in seconds.
+
+        The host begins to launch a step when it is planned: with asynchronous scheduling while the step before runs.
         """
 
 
@@ -144,13 +176,13 @@ class StepTerms:
         Fixed cost of each prefill chunk.
     seconds_per_step : float
         Host time the engine adds to every step that runs the model.
-    repeated_context : Curve of the number of calls that share a token, seconds a token
+    repeated_context : Curve of the decoding calls in the step, seconds a token
         Reading a token's keys and values again in the same step, after another call has brought them into the GPU's
         cache; never more than `decode_context`, and beyond the last knot what it is there. None: as dear as the first
         time.
     num_resident_tokens : int
-        Shared tokens that stay in the GPU's cache from one read to the next; of more, the rest is read as if not
-        shared. 0: no limit.
+        Tokens of other shared prefixes that may be read in between without the GPU's cache losing a token
+        (`hit_share`). 0: no limit.
     capture_sizes : tuple of int
         Token counts of the CUDA graphs, ascending; a step with fewer tokens than the last of them runs as one of the
         next larger count. Empty: no padding shows.
@@ -161,8 +193,8 @@ class StepTerms:
     num_graph_tokens : int
         Tokens of the largest CUDA graph.
     launch_seconds : float
-        Shortest duration of a step with prefills and more than `num_graph_tokens` tokens: the host launches it kernel
-        by kernel. 0: no such bound shows.
+        Time from the planning of a step with prefills and more than `num_graph_tokens` tokens to its earliest end: the
+        host launches it kernel by kernel. 0: no such bound shows.
     """
 
     dense: Curve
@@ -199,21 +231,30 @@ class ProfiledStepCost:
                   + max(seconds_per_attention_pair * (n_i c_i + n_i (n_i + 1) / 2), reading * (c_i + n_i)) ]
 
     `P` is `T` padded to `capture_sizes`; a step with chunks also takes `seconds_per_mixed_step`
-    and `d` times `seconds_per_mixed_decode`, and at least `launch_seconds` where it has more than `num_graph_tokens`
-    tokens.
+    and `d` times `seconds_per_mixed_decode`.
 
     The maximum is the roofline of a chunk's attention: bound by arithmetic for long chunks, by reading the cache for
     short ones on a long context, where `reading` is the last value of `decode_context`. A step without tokens costs
     nothing. Curves are tabulated, so that a step costs a few list look-ups.
 
-    Calls that read `R` tokens again, of `D` distinct shared ones, save of that::
+    Calls that read `R` tokens again, of `D` distinct shared ones in `G` prefixes, save of that::
 
-        R * min(1, num_resident_tokens / D) * (decode_context(d) - min(decode_context(d), repeated_context(1 + R / D)))
+        R * hit_share * (decode_context(d) - min(decode_context(d), repeated_context(d)))
 
-    where `1 + R / D` is the mean number of calls that share a token.
+    where `hit_share` falls from 1 to 0 as the tokens of the other prefixes, `D - D / G`, grow from
+    `num_resident_tokens` to four times as many.
     """
 
-    __slots__ = ("_context", "_decode", "_decode_batch", "_reading", "_size", "_whole_batch", "terms")
+    __slots__ = (
+        "_context",
+        "_decode",
+        "_decode_batch",
+        "_reading",
+        "_saved_per_token",
+        "_size",
+        "_whole_batch",
+        "terms",
+    )
 
     def __init__(self, terms: StepTerms) -> None:
         self.terms = terms
@@ -242,7 +283,7 @@ class ProfiledStepCost:
         num_tokens = num_decodes + num_new
         if num_tokens >= self._size:
             self._tabulate(2 * num_tokens)
-        seconds = (
+        return (
             terms.seconds_per_mixed_step
             + terms.seconds_per_mixed_decode * num_decodes
             + self._whole_batch[num_tokens]
@@ -253,9 +294,6 @@ class ProfiledStepCost:
             + terms.seconds_per_prefill_token * num_new
             + attention
         )
-        if seconds < terms.launch_seconds and num_tokens > terms.num_graph_tokens:
-            return terms.launch_seconds
-        return seconds
 
     def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         """Duration of a pure decode step and its growth a step, in seconds; see `StepCost.decode_run`."""
@@ -267,19 +305,14 @@ class ProfiledStepCost:
             seconds -= self._saved(num_decodes, sharing)
         return seconds, per_token * num_decodes
 
+    def launch(self, num_tokens: int) -> float:
+        """Shortest time from the planning of a step with prefills to its end, in seconds; see `StepCost.launch`."""
+        return self.terms.launch_seconds if num_tokens > self.terms.num_graph_tokens else 0.0
+
     def _saved(self, num_decodes: int, sharing: Sharing) -> float:
         """What a batch that shares tokens takes less than one that reads each of them anew, in seconds."""
-        terms = self.terms
-        if terms.repeated_context is None:
-            return 0.0
-        num_repeated, num_distinct = sharing
-        num_sharing = min(1 + num_repeated / num_distinct, terms.repeated_context.counts[-1])
-        saved = self._context[num_decodes] - terms.repeated_context(num_sharing)
-        if saved <= 0.0:
-            return 0.0
-        if 0 < terms.num_resident_tokens < num_distinct:
-            saved *= terms.num_resident_tokens / num_distinct
-        return saved * num_repeated
+        saved = self._saved_per_token[num_decodes]
+        return saved * sharing[0] * hit_share(sharing, self.terms.num_resident_tokens) if saved else 0.0
 
     def _tabulate(self, size: int) -> None:
         """Evaluate the curves at every count below `size`."""
@@ -291,6 +324,10 @@ class ProfiledStepCost:
         self._whole_batch = [0.0, *(per_step + dense(padded[count]) + all_reduce(padded[count]) for count in counts)]
         self._decode_batch = [0.0, *(terms.decode_batch(count) for count in counts)]
         self._context = [0.0, *(terms.decode_context(min(count, last)) for count in counts)]
+        self._saved_per_token = [0.0] * size
+        if (repeated := terms.repeated_context) is not None:
+            again = [0.0, *(repeated(min(count, repeated.counts[-1])) for count in counts)]
+            self._saved_per_token = [max(0.0, each - other) for each, other in zip(self._context, again, strict=True)]
         self._decode = [whole + batch for whole, batch in zip(self._whole_batch, self._decode_batch, strict=True)]
 
 

@@ -35,7 +35,7 @@ def repeated_windows(samples: Sequence[Sample]) -> Repeats | None:
     """The noise of windows with prefills under asynchronous scheduling; None where none was measured twice.
 
     Windows repeat each other when their steps decode as many calls and prefill the same chunks. Their context may
-    differ by what was generated meanwhile. Windows of an idle engine or bound by their launch are left out.
+    differ by what was generated meanwhile. Windows of an idle engine are left out.
 
     Notes
     -----
@@ -44,7 +44,7 @@ def repeated_windows(samples: Sequence[Sample]) -> Repeats | None:
     """
     groups: dict[tuple[object, ...], list[float]] = {}
     for sample in samples:
-        if sample.has_prefills and sample.asynchronous and not (sample.is_first or sample.is_launch_bound):
+        if sample.has_prefills and sample.asynchronous and not sample.is_first:
             key = tuple((load.num_decodes, load.prefills) for load in sample.loads)
             groups.setdefault(key, []).append(sample.seconds)
     repeated = [np.array(seconds) for seconds in groups.values() if len(seconds) > 1]

@@ -138,4 +138,4 @@ def _sharing(decoding: list[_Call]) -> Sharing:
     if not shared:
         return UNSHARED
     num_distinct = sum(max(cached) for cached in shared)
-    return Sharing(sum(sum(cached) for cached in shared) - num_distinct, num_distinct)
+    return Sharing(sum(sum(cached) for cached in shared) - num_distinct, num_distinct, len(shared))

@@ -4,15 +4,15 @@ With asynchronous scheduling two steps are in flight, and the engine core notes 
 launched the one after the next. Launching a step that no CUDA graph holds takes it longer than a decode step lasts, so
 the step ahead of such a prefill looks long and the prefill short by as much. Their sum is right: a window is a run of
 consecutive steps with prefills, the step before it and the step after it, and its sample is the time of all of them.
-Where the launch outlasts the step ahead and most of the prefill itself, the device waits for the host, and the window
-says how fast the host is: such windows are told from the others.
+Where the launch outlasts the step ahead and the prefill itself, the device waits for the host, and the window says how
+fast the host is.
 
 With synchronous scheduling nothing overlaps, and a step is a window of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -23,9 +23,12 @@ from sim.fitting.samples import Load, Sample
 #: Steps after a change of the batch that still feel it: with asynchronous scheduling two are in flight.
 _NUM_TRANSIENT = 2
 
-#: A step with prefills that ends this share of a decode step of the same calls after the step ahead was being launched
-#: until just before its end.
-_LAUNCH_BOUND = 0.5
+#: Of many steps with prefills in a row: those at either end that are left out, and the fewest that make a sample.
+_NUM_EDGE = 2
+_FEWEST_LONG = 3
+
+#: Seconds of prefills after which a card lowers its clocks to stay within its power.
+_FULL_CLOCKS = 0.75
 
 
 def samples_of(steps: Sequence[Step]) -> list[Sample]:
@@ -42,13 +45,11 @@ def samples_of(steps: Sequence[Step]) -> list[Sample]:
 
 def _point_samples(steps: list[Step]) -> Iterator[Sample]:
     begin = 0
-    typical = {
-        num_decodes: float(np.median([step.seconds for step in each]))
-        for num_decodes, each in groupby(sorted(steps, key=_num_decodes), key=_num_decodes)
-    }
     for first, end in _windows(steps):
         yield from _decode_samples(steps[begin:first])
-        yield _window_sample(steps[first:end], typical)
+        window = steps[first:end]
+        yield _window_sample(window)
+        yield from _long_samples(window)
         begin = end
     yield from _decode_samples(steps[begin:])
 
@@ -69,6 +70,22 @@ def _windows(steps: Sequence[Step]) -> list[tuple[int, int]]:
     return windows
 
 
+def _long_samples(steps: Sequence[Step]) -> Iterator[Sample]:
+    """The inner steps of a window that begins with an idle engine and prefills for many steps in a row.
+
+    Each of these is launched while the one before runs, and noted late by the same launch, so that it lasts as long as
+    it seems to. The window as a whole is no sample of steps, since nothing hides the launch of its first.
+    """
+    if not (steps[0].is_first and steps[0].asynchronous):
+        return
+    num_prefilling = next((index for index, step in enumerate(steps) if not step.prefills), len(steps))
+    ends = np.cumsum([step.seconds for step in steps[: num_prefilling - _NUM_EDGE]])
+    num_early = int(np.searchsorted(ends, _FULL_CLOCKS, side="right"))
+    for inner, is_power_bound in ((steps[_NUM_EDGE:num_early], False), (steps[num_early : len(ends)], True)):
+        if len(inner) >= _FEWEST_LONG:
+            yield _window_sample(inner)._replace(is_first=False, is_power_bound=is_power_bound)
+
+
 def _decode_samples(steps: Sequence[Step]) -> Iterator[Sample]:
     for _, each in groupby(steps, key=lambda step: (step.num_decodes, step.sharing)):
         if steady := list(each)[_NUM_TRANSIENT:]:
@@ -85,15 +102,9 @@ def _decode_sample(steady: list[Step]) -> Sample:
     return _sample(steady[0], median, (load,), len(steady), float(noise))
 
 
-def _num_decodes(step: Step) -> int:
-    return step.num_decodes
-
-
-def _window_sample(steps: Sequence[Step], typical: Mapping[int, float]) -> Sample:
+def _window_sample(steps: Sequence[Step]) -> Sample:
     loads = tuple(Load(step.num_decodes, step.num_context_tokens, step.prefills, step.sharing) for step in steps)
-    sample = _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
-    is_bound = any(step.prefills and step.seconds < _LAUNCH_BOUND * typical[step.num_decodes] for step in steps)
-    return sample._replace(is_launch_bound=is_bound)
+    return _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
 
 
 def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int, noise: float) -> Sample:
@@ -106,6 +117,6 @@ def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int,
         seconds=seconds,
         num_steps=num_steps,
         noise=noise,
-        is_launch_bound=False,
+        is_power_bound=False,
         loads=loads,
     )

@@ -25,7 +25,8 @@ class DeviceTimeline:
 
     Notes
     -----
-    A step starts when it is planned, or when the step before it ends. Of the profile's overheads only those count that
+    A step starts when it is planned, or when the step before it ends; one that no CUDA graph holds lasts at least until
+    its launch is over (`sim.step_cost.StepCost.launch`). Of the profile's overheads only those count that
     vLLM's own code does not spend here: `idle_start` and `idle_wakeup`, the model runner's launch of an idle engine's
     first step, which no earlier step hides and during which the core plans nothing. What a call pays between its client
     and the core (`client_to_engine`, `engine_to_client`, `submit_interval`) really happens.
@@ -58,4 +59,7 @@ class DeviceTimeline:
         host = self._step_cost.step(*load[:4]) - duration
         started_at = now + self._start + host if is_first else max(now, self._finished_at + host)
         self._finished_at = started_at + duration
+        if load.prefills:
+            num_tokens = load.num_decodes + sum(new for new, _ in load.prefills)
+            self._finished_at = max(self._finished_at, now + self._device_cost.launch(num_tokens))
         return Span(min(now + self._wake, self._finished_at) if is_first else now, self._finished_at)

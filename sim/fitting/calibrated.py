@@ -18,10 +18,11 @@ from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements, sync
 from sim.fitting.linear import huber_lstsq
 from sim.fitting.output import residual
 from sim.fitting.samples import Sample
+from sim.fitting.windows import sample_seconds
 from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
 
 #: A refinement must lower the mean relative error in cross-validation by this share of it.
-MIN_GAIN = 0.03
+MIN_GAIN = 0.01
 
 _ALTERNATIVES = ("num_resident_tokens", "launch_seconds")
 _ALL = "all held-out samples, asynchronous scheduling"
@@ -30,6 +31,11 @@ _NUM_FOLDS = 5
 _NUM_BRANCH_ROUNDS = 3
 _LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
 _MOST_STEPS = 16  # a median over more does not count for more
+
+#: Keys that attention takes at a time. Once so many calls fill the GPU, one with fewer takes no less time, and a step
+#: is not affine in its context: no form here describes that.
+_KEY_BLOCK = 128
+_FILLING_CALLS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,7 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
         Of the engine's CUDA graphs; padding to them is one of the refinements.
     """
     usable = [sample for sample in samples if is_usable(sample)]
-    fitted = [sample for sample in usable if not sample.held_out and not sample.is_launch_bound]
+    fitted = [sample for sample in usable if not (sample.held_out or _is_beyond_forms(sample))]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     overlapped = [sample for sample in fitted if sample.asynchronous]
     form, record = choose_form(overlapped or fitted, capture_sizes)
@@ -81,6 +87,13 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
 def is_usable(sample: Sample) -> bool:
     """Whether a sample says something about steps: the first of an idle engine only where a single call woke it."""
     return not sample.is_first or (sample.kind == "idle" and sample.asynchronous and len(sample.loads[0].prefills) == 1)
+
+
+def _is_beyond_forms(sample: Sample) -> bool:
+    """Whether something else than what a form describes decides how long a sample takes."""
+    first = sample.loads[0]
+    is_short = first.num_decodes >= _FILLING_CALLS and first.num_context_tokens < _KEY_BLOCK * first.num_decodes
+    return sample.is_power_bound or (is_short and not sample.has_prefills)
 
 
 def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
@@ -115,18 +128,24 @@ def _search(
             (_record(name + more, each, found), each) for more, (found, each) in zip(details, results, strict=True)
         ]
         found, candidate = min(results, key=lambda result: _score(result[0]))
+        if "launch_seconds" in changes[0]:
+            found, candidate = next(each for each in results if not _is_sure(found, each[0], samples))
         if _is_better(found, errors, samples):
             form, errors = candidate, found
     return form, [_chosen(record, each == form) for record, each in tried]
 
 
 def _is_better(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> bool:
-    """Whether errors fell by `MIN_GAIN`, and by more than the standard error of that fall over points."""
+    """Whether errors fell by `MIN_GAIN`, and surely."""
+    return _is_sure(new, old, samples) and _score(new) < (1 - MIN_GAIN) * _score(old)
+
+
+def _is_sure(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> bool:
+    """Whether errors fell by more than the standard error of that fall over points."""
     fall = np.minimum(np.abs(old), _LARGEST_ERROR) - np.minimum(np.abs(new), _LARGEST_ERROR)
     points = np.array([sample.point for sample in samples])
     by_point = np.array([fall[points == point].mean() for point in sorted(set(points.tolist()))])
-    is_sure = by_point.mean() > by_point.std(ddof=1) / np.sqrt(len(by_point))
-    return bool(is_sure and _score(new) < (1 - MIN_GAIN) * _score(old))
+    return bool(by_point.mean() > by_point.std(ddof=1) / np.sqrt(len(by_point)))
 
 
 def cross_validated(form: StepForm, samples: Sequence[Sample], others: Sequence[Sample] = ()) -> np.ndarray:
@@ -180,10 +199,7 @@ def _solved(
 def predicted(terms: Terms, samples: Sequence[Sample], idle_start: float) -> list[float]:
     """Durations of samples, by the very code that simulations use."""
     costs = {is_async: step_cost_of(terms, is_async) for is_async in (True, False)}
-    return [
-        sum(costs[sample.asynchronous].step(*load) for load in sample.loads) + (idle_start if sample.is_first else 0.0)
-        for sample in samples
-    ]
+    return [sample_seconds(costs[sample.asynchronous], sample, idle_start) for sample in samples]
 
 
 def _errors(terms: Terms, samples: Sequence[Sample], idle_start: float) -> np.ndarray:
@@ -197,7 +213,7 @@ def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
     groups: dict[tuple[bool, str], list[Sample]] = {}
     for sample in samples:
         if not sample.is_first:
-            groups.setdefault((sample.held_out or sample.is_launch_bound, _label(sample)), []).append(sample)
+            groups.setdefault((sample.held_out or _is_beyond_forms(sample), _label(sample)), []).append(sample)
             if sample.held_out and sample.asynchronous:
                 groups.setdefault((True, _ALL), []).append(sample)
     return [
@@ -227,7 +243,10 @@ def _label(sample: Sample) -> str:
     kinds = {"decode": "decode staircases", "prefill": "prefills beside decoding calls"}
     kinds |= {"sharing": "calls that share prefixes", "idle": "single calls", "client": "bursts of calls"}
     steps = "windows with prefills" if sample.has_prefills else "decode steps"
-    steps += " bound by their launch" if sample.is_launch_bound else ""
+    if sample.is_power_bound:
+        steps += " that last until clocks fall"
+    elif _is_beyond_forms(sample):
+        steps += f" of many calls below {_KEY_BLOCK} tokens"
     return f"{kinds[sample.kind]}, {steps}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
 
 

@@ -9,14 +9,15 @@ import numpy as np
 from sim.fitting.forms import IDLE_START, StepForm
 from sim.fitting.linear import rises
 from sim.fitting.samples import Load, Sample
-from sim.step_cost import Sharing, padded_counts
+from sim.fitting.windows import window_of
+from sim.step_cost import Sharing, hit_share, padded_counts
 
 
 class Design:
     """Samples as linear functions of a form's coefficients, as far as they are linear.
 
     Two maxima bend them: attention of a chunk is bound by arithmetic or by reading the cache, and a step that no graph
-    holds takes at least its launch. Which side a step is on follows from an earlier fit.
+    holds ends no earlier than its launch. Which side a step is on follows from an earlier fit.
 
     Parameters
     ----------
@@ -32,7 +33,10 @@ class Design:
         self._sample_of = np.array([index for index, _, _ in loads])
         self._rows = np.array([_row(form, load, padded[load.num_tokens], is_async) for _, load, is_async in loads])
         self._is_first = np.array([sample.is_first for sample in samples], dtype=float)
-        self._has_launch = np.array([_has_launch(form, load) for _, load, _ in loads])
+        self._first_row: list[int] = np.cumsum([0, *(len(sample.loads) for sample in samples)]).tolist()
+        launches = [[_launch(form, load) for load in each.loads] if each.asynchronous else [] for each in samples]
+        numbered = enumerate(zip(samples, launches, strict=True))
+        self._launched = [(index, sample, each) for index, (sample, each) in numbered if any(each)]
         chunks = [(row, *chunk) for row, (_, load, _) in enumerate(loads) for chunk in load.prefills]
         self._chunk_of, new, computed = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
         self._pairs = new * computed + new * (new + 1) / 2
@@ -53,14 +57,19 @@ class Design:
         """
         rows = self._with_attention(values)
         constant = np.zeros(self._num_samples)
-        if values and self._has_launch.any():
-            seconds = rows @ np.array([values[name] for name in self._form.names])
-            is_launch = self._has_launch & (seconds < self._form.launch_seconds)
-            rows[is_launch] = 0.0
-            np.add.at(constant, self._sample_of[is_launch], self._form.launch_seconds)
+        idle_start = self._form.names.index(IDLE_START)
         matrix = np.zeros((self._num_samples, rows.shape[1]))
         np.add.at(matrix, self._sample_of, rows)
-        matrix[:, self._form.names.index(IDLE_START)] = self._is_first
+        matrix[:, idle_start] = self._is_first
+        if values:
+            seconds = rows @ np.array([values[name] for name in self._form.names])
+            for index, sample, launches in self._launched:
+                begin = self._first_row[index]
+                each = seconds[begin : begin + len(launches)].tolist()
+                window = window_of(sample, each, launches, values[IDLE_START])
+                matrix[index] = rows[[begin + step for step in window.steps]].sum(axis=0)
+                matrix[index, idle_start] = window.has_idle_start
+                constant[index] = window.launch_seconds
         return matrix, constant
 
     def _with_attention(self, values: Mapping[str, float]) -> np.ndarray:
@@ -74,20 +83,19 @@ class Design:
         return rows
 
 
-def _has_launch(form: StepForm, load: Load) -> bool:
-    return bool(form.launch_seconds and load.prefills and load.num_tokens > form.num_graph_tokens)
+def _launch(form: StepForm, load: Load) -> float:
+    return form.launch_seconds if load.prefills and load.num_tokens > form.num_graph_tokens else 0.0
 
 
 def _row(form: StepForm, load: Load, num_padded: int, is_async: bool) -> list[float]:
     """A step's row, in the order of `StepForm.names`, without the attention of its chunks."""
     cheap = _num_cheap_tokens(form, load.sharing)
-    num_sharing = 1 + load.sharing.num_repeated_tokens / max(load.sharing.num_distinct_tokens, 1)
     return [
         1.0,
         *rises(num_padded, form.dense),
         *rises(load.num_decodes, form.decode_batch),
         *_hats(load.num_decodes, form.decode_context, load.num_context_tokens - cheap),
-        *_hats(num_sharing, form.repeated_context, cheap),
+        *_hats(load.num_decodes, form.repeated_context, cheap),
         0.0,
         *((float(len(load.prefills)),) if form.per_prefill else ()),
         *((float(bool(load.prefills)),) if form.per_mixed_step else ()),
@@ -115,10 +123,7 @@ def _num_cheap_tokens(form: StepForm, sharing: Sharing) -> float:
     """Repeated reads that find their token in the GPU's cache."""
     if not form.repeated_context:
         return 0.0
-    cheap = float(sharing.num_repeated_tokens)
-    if 0 < form.num_resident_tokens < sharing.num_distinct_tokens:
-        cheap *= form.num_resident_tokens / sharing.num_distinct_tokens
-    return cheap
+    return sharing.num_repeated_tokens * hit_share(sharing, form.num_resident_tokens)
 
 
 def _hats(count: float, knots: Sequence[int], amount: float) -> list[float]:

@@ -15,11 +15,11 @@ from sim.profile import CurveTable, Terms
 #: What a fit finds beside the terms of a step: the launch of an idle engine's first step, which nothing hides.
 IDLE_START = "idle_start"
 
-#: Limits that are tried for the shared tokens in a GPU's cache. 50 MB hold 2441 of a layer of Llama 13B in 16 bits.
-_RESIDENT = (128, 256, 512, 1024, 1536, 2048, 3072, 4096)
+#: Limits that are tried for the tokens in a GPU's cache. 50 MB hold 2441 of a layer of Llama 13B in 16 bits.
+_RESIDENT = (256, 384, 512, 640, 768, 1024, 1536, 2048, 3072, 4096)
 
-#: Shortest launches that are tried, in seconds.
-_LAUNCH = (0.018, 0.02, 0.022, 0.024, 0.026, 0.028, 0.03, 0.032)
+#: Launches that are tried, in seconds.
+_LAUNCH = tuple(milliseconds / 1000 for milliseconds in range(16, 51, 2))
 
 #: What a step with prefills may take more under synchronous scheduling, in the order in which it is added.
 _SYNCHRONOUS = {
@@ -29,7 +29,14 @@ _SYNCHRONOUS = {
     "synchronous_seconds_per_prefill_token": "cost of a prefill token",
 }
 
-_TOKENS = (1, 128, 256, 384, 512, 640, 768, 1024, 1152, 1536, 2048, 3072, 4096, 8192)
+_TOKENS = (1, 64, 128, 256, 384, 512, 640, 768, 896, 1024, 1152, 1280, 1536, 1920, 2048, 3072, 4096, 8192)
+
+#: A knot needs a measured step within this share of it.
+_NEAR = 0.06
+
+#: Calls up to which thread blocks come in few enough waves for every batch size to differ.
+_EVERY_SIZE = tuple(range(1, 11))
+_MORE_SIZES = (12, 13, 16, 19, 24, 29, 32, 41, 48, 57, 64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class StepForm:
     decode_context : tuple of int
         Batch sizes between which the cost of a context token is interpolated.
     repeated_context : tuple of int
-        Numbers of sharing calls between which the cost of reading a token again is; empty: no cheaper than the first.
+        Batch sizes between which the cost of reading a token again is; empty: no cheaper than the first.
     num_resident_tokens : int
     capture_sizes : tuple of int
     per_prefill, per_mixed_step : bool
@@ -51,7 +58,7 @@ class StepForm:
     num_graph_tokens : int
         Steps of more tokens are launched kernel by kernel; 0: not told apart.
     launch_seconds : float
-        Shortest duration of such a step with prefills.
+        Shortest time from the planning of such a step with prefills to its end.
     synchronous : tuple of str
         Coefficients of steps with prefills under synchronous scheduling, beside the two that all steps have.
     """
@@ -132,26 +139,34 @@ def refinements(
     most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
     most_decodes = max(load.num_decodes for sample in samples for load in sample.loads)
 
-    def knots(name: str, *counts: int, most: int = most_decodes) -> list[dict[str, Any]]:
-        return [{name: _up_to(counts, most)}]
+    batches = [sample.loads[0] for sample in samples if not sample.has_prefills]
+    sizes = {load.num_decodes for load in batches}
+    sharing_sizes = {load.num_decodes for load in batches if load.sharing.num_repeated_tokens}
 
-    if any(load.sharing.num_repeated_tokens for sample in samples for load in sample.loads):
+    def knots(name: str, *counts: int) -> list[dict[str, Any]]:
+        return [{name: _up_to(counts, most_decodes)}]
+
+    if sharing_sizes:
         yield "one cost of repeated reads", [{"repeated_context": (2,)}]
         yield "limit of the GPU's cache", [{"num_resident_tokens": limit} for limit in _RESIDENT]
-        yield "repeated reads by sharing calls", knots("repeated_context", 2, 8, 32, 128)
-        yield "repeated reads by sharing calls, finer", knots("repeated_context", 2, 4, 8, 16, 32, 64, 128, 256)
     yield "cost of context by batch", knots("decode_context", 1, 8, 64)
     yield "cost of context by batch, finer", knots("decode_context", 1, 2, 4, 8, 16, 32, 64)
-    yield "cost of context by batch, every size up to 10", knots("decode_context", *range(1, 11), 13, 24)
+    for name, counts in (("every size up to 10", (13, 24)), ("all sizes up to 64", _MORE_SIZES)):
+        measured = tuple(count for count in (*_EVERY_SIZE, *counts) if count in sizes)
+        if len(measured) > 2:
+            yield f"cost of context by batch, {name}", [{"decode_context": measured}]
+    measured = tuple(count for count in (*_EVERY_SIZE, *_MORE_SIZES) if count in sharing_sizes)
+    if len(measured) > 1:
+        yield "repeated reads by batch", [{"repeated_context": measured}]
     yield "fixed cost of a step with prefills", [{"per_mixed_step": True}]
     yield "fixed cost of a chunk", [{"per_prefill": True}]
-    yield "finer curve of the tokens", knots("dense", *_TOKENS, most=most_tokens)
-    yield "finer curve of the batch", knots("decode_batch", 1, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)
+    yield "finer curve of the tokens", [{"dense": _supported(_up_to(_TOKENS, most_tokens), samples)}]
+    yield "finer curve of the batch", knots("decode_batch", 1, 8, 16, 18, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
     if capture_sizes:
         yield "padding to CUDA-graph sizes", [{"capture_sizes": capture_sizes}]
     if capture_sizes and most_tokens > capture_sizes[-1]:
         changes = [{"launch_seconds": seconds, "num_graph_tokens": capture_sizes[-1]} for seconds in _LAUNCH]
-        yield "shortest launch of steps without a graph, seconds", changes
+        yield "launch of steps without a graph, seconds", changes
 
 
 def synchronous_refinements() -> Iterator[tuple[str, list[dict[str, Any]]]]:
@@ -165,6 +180,16 @@ def _up_to(knots: tuple[int, ...], most: int) -> tuple[int, ...]:
     """Knots that measurements support: up to the first one at or above the largest count."""
     below = tuple(knot for knot in knots if knot < most)
     return (*below, knots[len(below)]) if len(below) < len(knots) and below else below or knots[:1]
+
+
+def _supported(knots: tuple[int, ...], samples: Sequence[Sample]) -> tuple[int, ...]:
+    """Knots near which steps were measured: between others a curve would bend anywhere. The ends always stay."""
+    counts = {load.num_tokens for sample in samples for load in sample.loads}
+
+    def is_near(knot: int) -> bool:
+        return any(abs(count - knot) <= _NEAR * knot for count in counts)
+
+    return tuple(knot for knot in knots if knot in (knots[0], knots[-1]) or is_near(knot))
 
 
 def _numbered(name: str, knots: Sequence[int]) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from sim.fitting import h100_vllm, kernels
+from sim.fitting import h100_runs, kernels
 from sim.fitting.linear import rises, robust_nnls
 from sim.fitting.output import LLAMA_7B, LLAMA_13B, arguments, constant, curve_table, residual, rounded, write_profile
 from sim.profile import CurveTable, Domain, EngineDefaults, Measurement, ModelShape, Profile, Residual, Terms
@@ -148,7 +148,7 @@ def fit(build: Build, data: Path) -> Profile:
         terms=terms,
         domain=Domain(4096, BATCH_KNOTS[-1], defaults.num_blocks * defaults.block_size, CONTEXTS[-1]),
         residuals=residuals,
-        overheads=h100_vllm.measured_overheads(data / "measured_h100_13b"),
+        overheads=h100_runs.measured_overheads(data / "measured_h100_13b"),
         engine_defaults=defaults,
     )
     return msgspec.structs.replace(profile, residuals=(*residuals, *whole_steps(profile, build, data)))
@@ -231,11 +231,10 @@ def method_check(data: Path) -> list[Residual]:
     cost = fit(build, data).step_cost(async_scheduling=True)
     folder = data / "measured_h100_13b"
     return [
-        h100_vllm.window_residual(
+        h100_runs.window_residual(
             f"same method with one GPU, against measured H100 steps of {scenario}",
-            h100_vllm.window_rows(folder, scenario),
+            h100_runs.measured_windows(folder, scenario),
             cost,
-            fitted=False,
         )
         for scenario in ("chain_lat0", "burst128", "poisson_r5")
     ]

@@ -40,8 +40,8 @@ class Sample(NamedTuple):
         Steps that the median is over; 1 for a window.
     noise : float, seconds
         Standard error of the median; 0 for windows.
-    is_launch_bound : bool
-        Whether the device waited for the host to launch a step of the window.
+    is_power_bound : bool
+        Whether the device had prefilled for so long that it lowered its clocks.
     loads : tuple of Load
         One for each step of a window; for a median, one at the mean context of the steps.
     """
@@ -54,7 +54,7 @@ class Sample(NamedTuple):
     seconds: float
     num_steps: int
     noise: float
-    is_launch_bound: bool
+    is_power_bound: bool
     loads: tuple[Load, ...]
 
     @property

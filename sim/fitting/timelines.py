@@ -88,21 +88,6 @@ def windows(stretches: list[list[StepPoint]], min_steps: int = 8) -> list[list[S
     return cut
 
 
-def full_decode_steps(run: dict[str, Any], source: str, block_size: int, num_blocks: int) -> list[StepPoint]:
-    """Pure decode steps between equal neighbours, their context read off the KV usage.
-
-    Preemption does not matter here. A call leaves half its last block empty on average; block 0 is never used.
-    """
-    points = []
-    for before, this, after in zip(run["iters"], run["iters"][1:], run["iters"][2:], strict=False):
-        equal = all(row[1] == row[4] == this[4] and not row[5] and not row[6] for row in (before, this, after))
-        if equal and this[4]:
-            num_blocks_used = round(this[3] * (num_blocks - 1))
-            context = round(num_blocks_used * block_size - this[4] * (block_size - 1) / 2)
-            points.append(StepPoint((after[0] - before[0]) / 2, this[4], context, (), source))
-    return points
-
-
 class _Batch:
     """Running and waiting calls of a measured run, advanced iteration by iteration."""
 

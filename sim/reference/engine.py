@@ -136,7 +136,7 @@ class ReferenceEngine:
     def _plan(self, at: float) -> None:
         plan = self._scheduler.schedule()
         if plan.prefills:
-            self._begin_mixed(plan, max(self._end, at))
+            self._begin_mixed(plan, at)
         elif not self._continues(plan):
             self._begin_decode(plan)
         self._num_steps += 1
@@ -154,9 +154,12 @@ class ReferenceEngine:
             return False
         return self._decoding == [request for request, _, _ in plan.decodes]
 
-    def _begin_mixed(self, plan: Plan, start: float) -> None:
+    def _begin_mixed(self, plan: Plan, at: float) -> None:
+        start = max(self._end, at)
+        num_tokens = len(plan.decodes) + sum(num_new for _, num_new, _ in plan.prefills)
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
         duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks, plan.sharing)
+        duration = max(duration, at + self._step_cost.launch(num_tokens) - start)
         self._begin(Stretch(self._num_steps, start, duration, 0.0, MIXED, self._details(plan)), None)
 
     def _begin_decode(self, plan: Plan) -> None:

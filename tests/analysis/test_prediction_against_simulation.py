@@ -27,6 +27,9 @@ class AffineCost:
     def decode_run(self, num_decodes, num_context_tokens, sharing=UNSHARED):
         return self.step(num_decodes, num_context_tokens, ()), 1e-6 * num_decodes
 
+    def launch(self, num_tokens):
+        return 0.0
+
 
 def simulated_calls(workload, deployment):
     """Call records of first come, first served on vLLM engines with one step in flight."""

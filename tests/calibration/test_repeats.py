@@ -30,6 +30,6 @@ def test_deviations_are_those_of_the_noise_however_few_windows_repeat():
         assert repeats.p95 == pytest.approx(1.960 * 0.02, rel=0.04)
 
 
-@pytest.mark.parametrize("changes", [{"is_first": True}, {"is_launch_bound": True}, {"asynchronous": False}])
-def test_windows_of_an_idle_engine_or_of_the_host_do_not_count(changes):
+@pytest.mark.parametrize("changes", [{"is_first": True}, {"asynchronous": False}])
+def test_windows_of_an_idle_engine_or_of_synchronous_scheduling_do_not_count(changes):
     assert repeated_windows([window(0.04, **changes), window(0.05, **changes)]) is None

@@ -41,7 +41,7 @@ def test_the_first_step_of_an_idle_engine_is_told_from_the_others(steps, known):
 def test_calls_with_one_cached_prefix_share_its_tokens(steps):
     shared = [step.sharing for step in steps if step.point.startswith("sharing 1 x 512") and step.num_decodes == 8]
     assert shared
-    assert all(each == (7 * 512, 512) for each in shared)
+    assert all(each == (7 * 512, 512, 1) for each in shared)
 
 
 def test_a_point_whose_records_do_not_add_up_is_given_up(raw):

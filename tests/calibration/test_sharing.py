@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.sharing import SharedTokens
-from sim.step_cost import UNSHARED, Curve, ProfiledStepCost, Sharing, StepTerms, padded_counts
+from sim.step_cost import UNSHARED, Curve, ProfiledStepCost, Sharing, StepTerms, hit_share, padded_counts
 from tests.calibration.conftest import plain_profile
 
 TERMS = StepTerms(
@@ -15,14 +15,15 @@ TERMS = StepTerms(
     num_resident_tokens=1000,
 )
 COST = ProfiledStepCost(TERMS)
-batches = st.lists(st.sets(st.integers(0, 30), max_size=12), max_size=8)
+#: Calls as the blocks that they hold, from the first one on.
+batches = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=12), max_size=8)
 
 
 def counted(batch):
-    """Repeated and distinct shared tokens of sets of blocks, 16 tokens each, counted one by one."""
+    """Repeated and distinct shared tokens of calls, 16 tokens a block, counted one by one."""
     holders = {block: sum(block in held for held in batch) for held in batch for block in held}
     shared = [count for count in holders.values() if count > 1]
-    return Sharing(16 * sum(count - 1 for count in shared), 16 * len(shared))
+    return 16 * sum(count - 1 for count in shared), 16 * len(shared)
 
 
 @given(joining=batches, leaving=st.integers(0, 8))
@@ -32,7 +33,20 @@ def test_shared_tokens_are_those_of_blocks_with_several_holders(joining, leaving
         tokens.join((block, 16) for block in held)
     for held in joining[:leaving]:
         tokens.leave((block, 16) for block in held)
-    assert tokens.sharing == counted(joining[leaving:])
+    assert tokens.sharing[:2] == counted(joining[leaving:])
+
+
+@given(groups=st.lists(st.integers(1, 5), max_size=6), leaving=st.integers(0, 30))
+def test_prefixes_are_counted_by_first_blocks_with_several_holders(groups, leaving):
+    """Group i is so many calls with first block i; and a second one in common."""
+    calls = [(group, ((group, 16), (100 + group, 16))) for group, size in enumerate(groups) for _ in range(size)]
+    tokens = SharedTokens()
+    for _, held in calls:
+        tokens.join(held)
+    for _, held in calls[:leaving]:
+        tokens.leave(held)
+    left = [group for group, _ in calls[leaving:]]
+    assert tokens.sharing.num_prefixes == sum(left.count(group) > 1 for group in set(left))
 
 
 @given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), own=st.integers(1, 500))
@@ -58,9 +72,20 @@ def test_what_sharing_saves_is_the_difference_of_the_two_costs_of_reading():
     assert saved == pytest.approx(12_000 * (2e-7 - 5e-8))
 
 
-def test_of_more_tokens_than_stay_in_the_cache_the_rest_is_read_in_full():
+def test_one_prefix_is_read_again_as_cheaply_however_long_it_is():
     saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), Sharing(30_000, 2_000))
-    assert saved == pytest.approx(15_000 * (2e-7 - 5e-8))
+    assert saved == pytest.approx(30_000 * (2e-7 - 5e-8))
+
+
+@pytest.mark.parametrize(
+    ("num_distinct", "num_prefixes", "share"), [(2_000, 2, 1.0), (4_000, 2, 2 / 3), (4_000, 4, 1 / 3), (8_000, 2, 0.0)]
+)
+def test_tokens_of_other_prefixes_in_between_push_a_token_out_of_the_cache(num_distinct, num_prefixes, share):
+    """1000 tokens may come in between; of those in between, 1000, 2000, 3000 and 4000 here."""
+    sharing = Sharing(30_000, num_distinct, num_prefixes)
+    assert hit_share(sharing, 1000) == pytest.approx(share)
+    saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), sharing)
+    assert saved == pytest.approx(30_000 * share * (2e-7 - 5e-8))
 
 
 def test_a_prefill_beside_calls_that_share_costs_what_it_costs_beside_others():

@@ -12,7 +12,7 @@ from sim.run import SimulatedCluster, settings_of, simulate
 from sim.uncertainty import coefficients, drawn_profiles, standard_errors, with_coefficients
 from traces.workload import Application, Call, Workload, text
 
-PLAIN = load_profile("h100-llama-13b")
+PLAIN = load_profile("a100-llama-13b")
 NAMES = ("dense[0]", "decode_context[0]")
 STEADY = {"dense[0]": 1e-4, "decode_context[0]": 1e-8}
 COVARIANCE = tuple(tuple(STEADY[a] ** 2 if a == b else 0.0 for b in NAMES) for a in NAMES)
@@ -45,7 +45,7 @@ def test_every_draw_is_a_profile_that_may_be_used():
 
 
 def test_a_profile_without_uncertainty_is_refused():
-    with pytest.raises(ValueError, match="'h100-llama-13b' holds no uncertainty"):
+    with pytest.raises(ValueError, match="'a100-llama-13b' holds no uncertainty"):
         next(drawn_profiles(PLAIN, 3, np.random.default_rng(0)))
 
 

@@ -94,7 +94,7 @@ def test_leaving_the_measured_domain_warns_in_one_line(dovetail: Dovetail) -> No
     assert result.status == 0
     assert result.err.count("\n") == 1
     assert "tokens in a step=" in result.err
-    assert "lies beyond the measured 4000" in result.err  # `domain` of the profile
+    assert "lies beyond the measured 2048" in result.err  # `domain` of the profile
     assert read_run(Path("run")).manifest["warnings"]
 
 

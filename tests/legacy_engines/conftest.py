@@ -29,6 +29,9 @@ class RoundCost(StepCost):
     def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         return self.step(num_decodes, num_context_tokens, ()), num_decodes * 1e-6
 
+    def launch(self, num_tokens: int) -> float:
+        return 0.0
+
 
 class Bench:
     """Runs one engine; `finished` maps request names to the instants the listener heard."""

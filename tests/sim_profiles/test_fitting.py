@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.fitting import h100_vllm, kernel_profiles, parrot_engines, report
+from sim.fitting import kernel_profiles, parrot_engines, report
 from sim.fitting.output import write_profile
 from sim.fitting.timelines import StepPoint, windows
 from sim.profile import PROFILE_FOLDER, load_profile
@@ -16,10 +16,8 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the data collection i
 @pytest.mark.parametrize(
     ("name", "points", "median", "bias"),
     [
-        # Bounds: repeats of one H100 measurement differ by about 1 %; windows of eight steps jitter more.
-        ("h100-llama-13b", "burst128 second run", 0.01, 0.01),
-        ("h100-llama-13b", "poisson_r5", 0.015, 0.01),
-        ("h100-llama-13b", "chat24", 0.01, 0.01),
+        # The project's goal for steps of a calibrated card; bias: repeats of one H100 measurement differ by about 1 %.
+        ("h100-llama-13b", "all held-out samples", 0.015, 0.015),
         ("a100-llama-13b-parrot", "odd articles", 0.005, 0.002),
         ("a100-llama-13b-vllm-2023", "odd articles", 0.005, 0.01),  # one published point is 16 % off all others
         ("a100-llama-13b-hf", "odd articles", 0.01, 0.005),
@@ -57,14 +55,6 @@ def test_windows_end_after_two_quiet_steps_or_at_twice_their_length():
     busy = StepPoint(0.03, 1, 100, ((50, 0),), "test")
     assert [len(window) for window in windows([[quiet] * 20])] == [8, 8]
     assert [len(window) for window in windows([[busy] * 20])] == [16]
-
-
-@needs_data
-@pytest.mark.parametrize("fit", [h100_vllm.fit_to_points, h100_vllm.fit_to_runs], ids=lambda fit: fit.__name__)
-def test_refitting_the_h100_profiles_gives_the_same_bytes(tmp_path, fit):
-    profile = fit(DATA)
-    write_profile(profile, tmp_path)
-    _assert_same_bytes(tmp_path, profile.name)
 
 
 @needs_data

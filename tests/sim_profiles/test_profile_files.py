@@ -105,10 +105,10 @@ def test_steps_inside_the_domain_bring_no_warning():
 
 
 def test_each_limit_that_a_step_exceeds_is_named_with_its_value():
-    warnings = load_profile("h100-llama-13b").domain_warnings(99, 70_000, 5000)
+    warnings = load_profile("h100-llama-13b").domain_warnings(257, 300_000, 5000)
     assert [warning.split(": ")[1].split("=")[0] for warning in warnings] == [
         "num_decodes",
         "num_context_tokens",
         "tokens in a step",
     ]
-    assert "num_decodes=99 lies beyond the measured 98" in warnings[0]
+    assert "num_decodes=257 lies beyond the measured 256" in warnings[0]

@@ -143,9 +143,9 @@ def test_host_time_of_steps_with_prefills_counts_with_synchronous_scheduling_alo
         assert after == pytest.approx(before + extra)
 
 
-def test_only_steps_with_prefills_beyond_the_largest_graph_take_at_least_their_launch():
-    cost = ProfiledStepCost(StepTerms(dense=Curve((1, 100), (0.01, 0.02)), num_graph_tokens=50, launch_seconds=0.03))
-    assert cost.step(4, 400, [(47, 0)]) == 0.03
-    assert cost.step(4, 400, [(46, 0)]) < 0.02
-    assert cost.step(60, 400, ()) < 0.02
-    assert cost.step(0, 0, [(1000, 0)]) > 0.03
+def test_only_steps_beyond_the_largest_graph_of_asynchronous_scheduling_wait_for_their_launch():
+    terms = load_profile("a100-llama-13b").terms
+    launched = msgspec.structs.replace(terms, num_graph_tokens=50, launch_seconds=0.03)
+    assert [step_cost_of(launched, True).launch(num_tokens) for num_tokens in (50, 51)] == [0.0, 0.03]
+    assert step_cost_of(launched, False).launch(51) == 0.0  # there the launch is part of the host time that is fitted
+    assert step_cost_of(terms, True).launch(51) == 0.0
