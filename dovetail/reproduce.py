@@ -62,7 +62,7 @@ def notes(csv: Path | None, as_json: bool) -> None:
     "--profile",
     default="h100-llama-13b",
     show_default=True,
-    help="Simulate with this one; to h100-llama-13b-from-h200 no run contributed.",
+    help="Simulate with this one, a name or a file.",
 )
 def measured(csv: Path | None, as_json: bool, profile: str) -> None:
     """Five load shapes measured on one H100 with vLLM, beside their simulation."""
@@ -80,17 +80,17 @@ def measured(csv: Path | None, as_json: bool, profile: str) -> None:
     "name",
     default="h200-llama-13b",
     show_default=True,
-    help="Simulate with this one, a name or a file; the runs are those of its model and GPUs.",
+    help="Simulate with this one, a name or a file; the runs are those of its card, model and number of GPUs.",
 )
-def h200(csv: Path | None, as_json: bool, summary: bool, name: str) -> None:
-    """Experiments measured on one and two H200s with vLLM, beside their simulation."""
-    from reproduce.h200 import print_h200, rows
+def runs(csv: Path | None, as_json: bool, summary: bool, name: str) -> None:
+    """Experiments measured on H100s and H200s with vLLM, beside their simulation."""
+    from reproduce.runs import print_runs, rows
     from sim.profile import load_profile
 
     profile = load_profile(name)
     _report(
         lambda: rows(profile),
-        lambda console, found: print_h200(console, found, profile, every_run=not summary),
+        lambda console, found: print_runs(console, found, profile, every_run=not summary),
         csv,
         as_json,
     )

@@ -1,9 +1,8 @@
 """Simulated beside measured: five load shapes that a real vLLM 0.24.0 ran on one H100.
 
 The runs are this project's own (data/measured_h100_13b, Llama-13B shape, fp16, random weights, asynchronous scheduling,
-prefix caching on). Each is simulated under the limits that the engine itself reported. The profile `h100-llama-13b` was
-fitted to single steps and host delays, some of them taken from these runs; `_IN_FIT` says of which. No latency of any
-run was fitted. To `h100-llama-13b-from-h200` none of these runs contributed anything.
+prefix caching on). Each is simulated under the limits that the engine itself reported. No run contributed anything to
+the profile `h100-llama-13b`, which was calibrated on another H100.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from traces.workload import Application, Call, Segment, Workload, output_of, tex
 
 PROFILE = "h100-llama-13b"
 
-#: Scenarios, and whether single steps of them took part in fitting the profile (docs/profiles.md).
-_IN_FIT = {"chain_lat0": True, "mr15_w2": True, "burst128": True, "poisson_r5": False, "chat24": False}
+_SCENARIOS = ("chain_lat0", "mr15_w2", "burst128", "poisson_r5", "chat24")
 
 
 def load_scenario(name: str) -> dict[str, Any]:
@@ -56,7 +54,7 @@ def rows(profile: str = PROFILE) -> pd.DataFrame:
         empty step's among them (`reproduce.schedules` has the range).
     """
     loaded = load_profile(profile)
-    return pd.DataFrame([_row(name, loaded, in_fit and profile == PROFILE) for name, in_fit in _IN_FIT.items()])
+    return pd.DataFrame([_row(name, loaded) for name in _SCENARIOS])
 
 
 def _application(app: dict[str, Any]) -> Application:
@@ -80,7 +78,7 @@ def _segment(part: list[Any]) -> Segment:
     return text(f"random-{part[1]}", part[2]) if part[0] == "rand" else output_of(part[1])
 
 
-def _row(name: str, profile: Profile, in_fit: bool) -> dict[str, Any]:
+def _row(name: str, profile: Profile) -> dict[str, Any]:
     scenario = load_scenario(name)
     limits = scenario["engine"]
     settings = settings_of(
@@ -93,7 +91,7 @@ def _row(name: str, profile: Profile, in_fit: bool) -> dict[str, Any]:
     )
     gateway = Gateway(window=scenario["definition"]["window"])
     records = simulate(scenario_workload(scenario), Fifo(), SimulatedCluster(profile, 1, settings), gateway)
-    row: dict[str, Any] = {"run": name, "calls": len(records.calls), "steps in fit": in_fit}
+    row: dict[str, Any] = {"run": name, "calls": len(records.calls)}
     row |= compared(times(records.calls), [times(_measured(run, scenario)) for run in scenario["runs"]])
     return row | {
         "steps measured": _joined(len(run["iters"]) for run in scenario["runs"]),

@@ -1,6 +1,6 @@
 """Does the simulator rank policies as the hardware did?
 
-The loads are those of `reproduce.h200_runs`, judged as `dovetail validate` does. Every load that was measured under
+The loads are those of `reproduce.measured_runs`, judged as `dovetail validate` does. Every load that was measured under
 three policies or more is a scenario. The mixed load (map-reduce, chats, single calls, agents) was drawn three times;
 its draws together are one more scenario, in which they are the repeats.
 """
@@ -21,7 +21,7 @@ from analysis.plots.ranking import ranking_figure
 from analysis.ranking import Ranking, rank_policies
 from analysis.ranking_tables import ranking_tables
 from analysis.validation_runs import MERIT_LABELS, figure_of_merit
-from reproduce.h200_runs import PROFILE, Experiment, experiments, simulated
+from reproduce.measured_runs import PROFILE, Experiment, experiments, simulated
 from sim.profile import load_profile
 
 #: Fewer leave nothing to rank.

@@ -75,14 +75,9 @@ def print_measured(console: Console, rows: pd.DataFrame | None = None, *, profil
         chosen.columns = [column.removeprefix(figure).strip() for column in chosen.columns]
         console.print(frame_table(chosen, title=figure, digits=3))
     counts = [f"{count} {kind}" for count in ("steps", "preemptions") for kind in ("measured", "simulated")]
-    others = ["run", "calls", *counts, "steps in fit"]
-    console.print(frame_table(found[others], title="steps and preemptions, and what was fitted"))
+    console.print(frame_table(found[["run", "calls", *counts]], title="steps and preemptions"))
     console.print(frame_table(mean_absolute_errors(found), title="errors of the simulation"))
     console.print(
         "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats; noise: "
-        f"the highest repeat above the lowest. Simulated: profile {profile}."
+        f"the highest repeat above the lowest. Simulated: profile {profile}, to which no run contributed."
     )
-    if found["steps in fit"].any():
-        console.print(
-            "Steps in fit: single steps and host delays of the run took part in fitting it; its latencies did not."
-        )

@@ -1,11 +1,11 @@
-"""The README's figures of measured runs are those that `dovetail reproduce h200` and `policies` print."""
+"""The README's figures of measured runs are those that `dovetail reproduce runs` and `policies` print."""
 
 from pathlib import Path
 
 import pytest
 
-from reproduce import h200, policy_ranking
-from reproduce.h200_runs import PROFILE
+from reproduce import measured, policy_ranking, runs
+from reproduce.measured_runs import PROFILE
 from reproduce.run_figures import mean_absolute_errors
 from sim.profile import load_profile
 
@@ -24,7 +24,7 @@ def table(header):
 
 @pytest.fixture(scope="module")
 def rows():
-    return h200.rows(load_profile(PROFILE))
+    return runs.rows(load_profile(PROFILE))
 
 
 def percent(value, places=1):
@@ -58,6 +58,17 @@ def test_errors_by_figure_are_shown_as_the_command_prints_them(rows):
         row = errors.loc[figure]
         percents = [f"{row[name]:.2f}%" for name in ("mean absolute error (%)", "largest (%)", "noise of repeats (%)")]
         assert cells == [*percents[:2], str(row["runs above 5%"]), percents[2]], figure
+
+
+def test_errors_by_profile_are_shown_as_the_commands_print_them():
+    lines = README.split("| profile | measured | makespan |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
+    assert len(lines) == 5
+    for line in lines:
+        name, what, *shown = [cell.strip() for cell in line.strip("|").split("|")]
+        found = measured.rows(name.strip("`")) if "another H100" in what else runs.rows(load_profile(name.strip("`")))
+        errors = mean_absolute_errors(found).set_index("figure")["mean absolute error (%)"]
+        assert what.startswith(f"{len(found)} ")
+        assert shown == [f"{errors[figure]:.2f}%" for figure in ("makespan", "mean E2E", "p99 E2E", "mean TTFT")]
 
 
 def test_what_the_window_costs_is_shown_as_the_command_prints_it(rows):

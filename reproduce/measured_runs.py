@@ -1,13 +1,14 @@
-"""Runs that a real vLLM 0.24.0 did on one and two H200s, and the simulation of each from its manifest alone.
+"""Runs that a real vLLM 0.24.0 did on H100s and H200s, and the simulation of each from its manifest alone.
 
-The run directories are those of `dovetail suite` (data/measured_h200_*: random weights, one folder for each model and
-number of GPUs that an engine has). A manifest holds all that a simulation needs: the workload's hash, policy with
+The run directories are those of `dovetail suite` (data/measured_*: random weights, one folder for each card, model
+and number of GPUs that an engine has). A manifest holds all that a simulation needs: the workload's hash, policy with
 parameters, gateway, engine limits and seeds. Directories whose manifests agree in these are repeats of one experiment,
 whatever they are called.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from traces.files import load_workload, workload_hash
 from traces.records import RunRecords, read_manifest
 from traces.workload import Workload
 
-#: Fitted to a calibration of one of these cards, as `h200-llama-8b` and `h200-llama-13b-tp2` are; no run took part.
+#: That of most runs. Like all calibrated profiles it was fitted to the points of a calibration; no run took part.
 PROFILE = "h200-llama-13b"
 
 DATA = Path(__file__).parent / "data"
@@ -50,23 +51,23 @@ class Experiment:
 
 
 def experiments(profile: Profile) -> list[Experiment]:
-    """All that was measured with the model and the GPUs of a profile, one engine first, in order of the names.
+    """All that was measured with a profile's card, model and number of GPUs, one engine first, in order of the names.
 
     Raises
     ------
     ValueError
         When nothing was.
     """
-    paths = sorted(DATA.glob("measured_h200_*/runs/*/*/manifest.json"))
+    paths = sorted(DATA.glob("measured_*/runs/*/*/manifest.json"))
     manifests = {path.parent: read_manifest(path.parent) for path in paths}
+    wanted = (profile.model.name.lower(), profile.tensor_parallel, card_of(profile.measurement.gpu))
     same: dict[str, list[Path]] = {}
     for directory, manifest in manifests.items():
-        if _engine_kind(manifest) == (profile.model.name.lower(), profile.tensor_parallel):
+        if _engine_kind(manifest) == wanted:
             same.setdefault(_identity(manifest), []).append(directory)
     if not same:
-        kinds = ", ".join(f"{model} x{gpus}" for model, gpus in sorted(set(map(_engine_kind, manifests.values()))))
-        wanted = f"{profile.model.name.lower()} x{profile.tensor_parallel}"
-        raise ValueError(f"profile {profile.name}: no run of {wanted} was measured on a H200; measured were {kinds}")
+        kinds = ", ".join(map(_kind_text, sorted(set(map(_engine_kind, manifests.values())))))
+        raise ValueError(f"profile {profile.name}: no run of {_kind_text(wanted)} was measured; measured were {kinds}")
     found = [Experiment(paths[0].parent.name, manifests[paths[0]], tuple(paths)) for paths in same.values()]
     return sorted(found, key=lambda each: (each.manifest["num_engines"], each.name))
 
@@ -88,10 +89,21 @@ def simulated(experiment: Experiment, profile: Profile) -> RunRecords:
     return records
 
 
-def _engine_kind(manifest: Mapping[str, Any]) -> tuple[str, int]:
-    """Built-in shape, named like the model of its profiles in lower case, and tensor-parallel GPUs of the engines."""
+def card_of(gpu: str) -> str:
+    """The card in the name that its driver gives it: H100 of "NVIDIA H100 80GB HBM3"; the name where there is none."""
+    found = re.search(r"\b[A-Z]\d+\b", gpu)
+    return found[0] if found else gpu
+
+
+def _engine_kind(manifest: Mapping[str, Any]) -> tuple[str, int, str]:
+    """Built-in shape, named like the model of its profiles in lower case, tensor-parallel GPUs of the engines, card."""
     resolved = manifest["engine_settings"]
-    return resolved["model"], resolved["tensor_parallel_size"]
+    return resolved["model"], resolved["tensor_parallel_size"], card_of(manifest["devices"][0])
+
+
+def _kind_text(kind: tuple[str, int, str]) -> str:
+    model, num_gpus, card = kind
+    return f"{model} x{num_gpus} on {card}"
 
 
 def _identity(manifest: Mapping[str, Any]) -> str:
@@ -130,5 +142,5 @@ def _workload(wanted: str) -> Workload:
 @cache
 def _workloads() -> dict[str, Workload]:
     """Every workload that was measured, by its hash."""
-    loaded = [load_workload(path) for path in sorted(DATA.glob("measured_h200_*/workloads/*.json.gz"))]
+    loaded = [load_workload(path) for path in sorted(DATA.glob("measured_*/workloads/*.json.gz"))]
     return {workload_hash(workload): workload for workload in loaded}

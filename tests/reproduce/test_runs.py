@@ -1,4 +1,4 @@
-"""Runs measured on H200s beside their simulation. Bounds are the project's goals for runs that took no part in a fit.
+"""Runs measured on H100s and H200s beside their simulation. Bounds are the goals for runs that took no part in a fit.
 
 The goals: mean absolute error at most 1% for the makespan and 2% for the mean E2E latency, no run above 5% in either.
 """
@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from analysis.ranking import COLUMNS
-from reproduce import h200, policy_ranking
-from reproduce.h200_runs import DATA, PROFILE, experiments, simulated
+from reproduce import policy_ranking, runs
+from reproduce.measured_runs import DATA, PROFILE, experiments, simulated
 from reproduce.run_figures import TIMES, compared, mean_absolute_errors
 from sim.profile import load_profile
 
@@ -20,6 +20,8 @@ SUITES = {
     "h200-llama-13b": ("measured_h200_13b", ["one-gpu.yaml", "two-gpus.yaml"]),
     "h200-llama-13b-tp2": ("measured_h200_13b_tp2", ["two-gpus.yaml"]),
     "h200-llama-8b": ("measured_h200_8b", ["one-gpu.yaml"]),
+    "h100-llama-13b": ("measured_h100_13b", ["one-gpu.yaml"]),
+    "h100-llama-8b": ("measured_h100_8b", ["one-gpu.yaml"]),
 }
 
 #: Lines of the suites without a run, and the line that repeats another (reproduce/data/README.md).
@@ -34,7 +36,7 @@ def profile():
 
 @pytest.fixture(scope="module")
 def rows(profile):
-    return h200.rows(profile).set_index("run")
+    return runs.rows(profile).set_index("run")
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,14 @@ def test_every_measured_run_directory_belongs_to_one_experiment():
     directories = [
         directory for name in SUITES for each in experiments(load_profile(name)) for directory in each.repeats
     ]
-    assert sorted(directories) == sorted(path.parent for path in DATA.glob("measured_h200*/runs/*/*/manifest.json"))
+    assert sorted(directories) == sorted(path.parent for path in DATA.glob("measured_*/runs/*/*/manifest.json"))
     assert len(set(directories)) == len(directories) == 76
 
 
 def test_a_profile_whose_engine_was_not_measured_is_refused_with_what_was():
-    measured = "llama-13b x1, llama-13b x2, llama-8b x1$"
-    with pytest.raises(ValueError, match=f"no run of llama-7b x1 was measured on a H200; measured were {measured}"):
+    larger = "llama-13b x1 on H100, llama-13b x1 on H200, llama-13b x2 on H200"
+    measured = f"{larger}, llama-8b x1 on H100, llama-8b x1 on H200$"
+    with pytest.raises(ValueError, match=f"no run of llama-7b x1 on A100 was measured; measured were {measured}"):
         experiments(load_profile("a100-llama-7b"))
 
 
@@ -76,9 +79,9 @@ def test_every_run_has_as_many_calls_as_its_workload(rows, profile):
     assert rows["calls"].to_dict() == expected
 
 
-@pytest.mark.parametrize("name", ["h200-llama-13b", "h200-llama-13b-tp2"])  # h200-llama-8b: docs/reproduction.md
+@pytest.mark.parametrize("name", [name for name in SUITES if name != "h200-llama-8b"])  # which: docs/reproduction.md
 def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met(name):
-    found = h200.rows(load_profile(name))
+    found = runs.rows(load_profile(name))
     for figure, goal in (("makespan (s)", 1.0), ("mean E2E (s)", 2.0)):
         errors = found[f"{figure} error (%)"].abs()
         assert errors.mean() <= goal

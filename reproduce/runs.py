@@ -1,4 +1,4 @@
-"""Simulated beside measured: every run of `reproduce.h200_runs`, one row an experiment.
+"""Simulated beside measured: every run of `reproduce.measured_runs`, one row an experiment.
 
 The profile was fitted to a calibration alone, so every row is a prediction. The error is that of the simulation to the
 mean of the repeats; the noise, by how much these differ among themselves, is what no simulation can be held to.
@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Console
 
 from analysis.comparison.matching import match_calls
-from reproduce.h200_runs import Experiment, experiments, simulated
+from reproduce.measured_runs import Experiment, card_of, experiments, simulated
 from reproduce.run_figures import TIMES, compared, mean_absolute_errors, times
 from reproduce.tables import frame_table
 from sim.profile import Profile
@@ -29,7 +29,7 @@ def rows(profile: Profile) -> pd.DataFrame:
     Parameters
     ----------
     profile : Profile
-        The runs are those of its model on as many GPUs.
+        The runs are those of its model on as many GPUs of its kind.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def rows(profile: Profile) -> pd.DataFrame:
     return pd.DataFrame([_row(experiment, profile) for experiment in experiments(profile)])
 
 
-def print_h200(console: Console, found: pd.DataFrame, profile: Profile, *, every_run: bool = True) -> None:
+def print_runs(console: Console, found: pd.DataFrame, profile: Profile, *, every_run: bool = True) -> None:
     """Print the rows.
 
     Parameters
@@ -61,10 +61,10 @@ def print_h200(console: Console, found: pd.DataFrame, profile: Profile, *, every
     console.print(frame_table(mean_absolute_errors(found), title=title))
     console.print(f"E2E latency of single calls: mean absolute error {found['E2E of a call (%)'].mean():.2f}%")
     console.print(
-        f"Measured: vLLM 0.24.0, {profile.tensor_parallel} H200 for an engine, {profile.model.name} shape, "
-        f"{profile.model.dtype}, random weights; mean of the repeats. Simulated: profile {profile.name}, fitted to "
-        "calibration points only: every row is predicted. Noise: highest repeat above the lowest. The p99 TTFT is "
-        "shown and not judged: it does not repeat."
+        f"Measured: vLLM 0.24.0, {profile.tensor_parallel} {card_of(profile.measurement.gpu)} for an engine, "
+        f"{profile.model.name} shape, {profile.model.dtype}, random weights; mean of the repeats. Simulated: profile "
+        f"{profile.name}, fitted to calibration points only: every row is predicted. Noise: highest repeat above the "
+        "lowest. The p99 TTFT is shown and not judged: it does not repeat."
     )
 
 
