@@ -59,7 +59,7 @@ def test_every_measured_run_directory_belongs_to_one_experiment():
         directory for name in SUITES for each in experiments(load_profile(name)) for directory in each.repeats
     ]
     assert sorted(directories) == sorted(path.parent for path in DATA.glob("measured_*/runs/*/*/manifest.json"))
-    assert len(set(directories)) == len(directories) == 76
+    assert len(set(directories)) == len(directories) == 95
 
 
 def test_a_profile_whose_engine_was_not_measured_is_refused_with_what_was():
