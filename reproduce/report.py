@@ -79,5 +79,6 @@ def print_measured(console: Console, rows: pd.DataFrame | None = None, *, profil
     console.print(frame_table(mean_absolute_errors(found), title="errors of the simulation"))
     console.print(
         "Measured: vLLM 0.24.0, one H100 80 GB, Llama-13B shape, fp16, random weights; mean of the repeats; noise: "
-        f"the highest repeat above the lowest. Simulated: profile {profile}, to which no run contributed."
+        f"the highest repeat above the lowest. Simulated: profile {profile}"
+        f"{', to which no run contributed' if profile == measured.PROFILE else ''}."
     )

@@ -128,7 +128,7 @@ def _search(
             (_record(name + more, each, found), each) for more, (found, each) in zip(details, results, strict=True)
         ]
         found, candidate = min(results, key=lambda result: _score(result[0]))
-        if "launch_seconds" in changes[0]:
+        if "launch_seconds" in changes[0]:  # one too long delays every such step, one too short those that wait
             found, candidate = next(each for each in results if not _is_sure(found, each[0], samples))
         if _is_better(found, errors, samples):
             form, errors = candidate, found

@@ -56,6 +56,11 @@ def test_a_fit_is_printed_as_json_too(points, tmp_path):
     assert {row["fitted"] for row in data["residuals"]} == {True, False}
 
 
+def test_a_fit_replaces_what_an_earlier_fit_wrote_when_asked(points, tmp_path):
+    command = ("calibrate", "--from", points, "--out", tmp_path / "card.json", "--overwrite")
+    assert [dovetail(*command).exception for _ in range(2)] == [None, None]
+
+
 def test_a_profile_is_shown_as_json_too(calibrated):
     data = json.loads(dovetail("profile", "show", calibrated[0], "--json").stdout)
     assert data["residuals"] == json.loads(calibrated[0].read_text())["residuals"]

@@ -13,14 +13,21 @@ from reproduce.measured import load_scenario, scenario_workload
 from sim.profile import load_profile
 from sim.run import SimulatedCluster, settings_of, simulate
 
-#: (scenario, run): relative tolerance of makespan and of mean end-to-end latency. Goals for the mean over the scenarios
-#: are 1 % and 1.5 %; the repeats of mr15_w2, burst128 and chat24 differ by up to 0.5 % and 0.8 %.
-#: The profile was calibrated on another H100: 1.5 %. Each call of chain_lat0 wakes an idle engine, and the host of the
-#: calibration launches prefills more slowly: 3 %. In its first run the host held up four of the 20 calls, too.
+#: (scenario, run): relative tolerance of makespan and of mean end-to-end latency. 1 % and 1.5 % are the goals;
+#: the repeats of mr15_w2, burst128 and chat24 differ by up to 0.5 % and 0.8 %. Exceptions:
+#: In the first run of chain_lat0 the host held up four of the 20 calls by 20 to 45 ms, 121 ms of 4.7 s: 2.5 %.
+#: In the second it did not, and the host of the calibration launches prefills into an idle engine more slowly: 3 %.
+#: The profile is that of another H100: 1.5 % for the second run of mr15_w2.
 TOLERANCES = {
-    (name, run): 0.03 if name == "chain_lat0" else 0.015
-    for name, num_runs in (("chain_lat0", 2), ("mr15_w2", 2), ("poisson_r5", 1), ("burst128", 2), ("chat24", 2))
-    for run in range(num_runs)
+    ("chain_lat0", 0): (0.025, 0.025),
+    ("chain_lat0", 1): (0.03, 0.03),
+    ("mr15_w2", 0): (0.01, 0.015),
+    ("mr15_w2", 1): (0.015, 0.015),
+    ("poisson_r5", 0): (0.01, 0.015),
+    ("burst128", 0): (0.01, 0.015),
+    ("burst128", 1): (0.01, 0.015),
+    ("chat24", 0): (0.01, 0.015),
+    ("chat24", 1): (0.01, 0.015),
 }
 
 measured = cache(load_scenario)
@@ -37,14 +44,14 @@ def simulated(name):
 @pytest.mark.parametrize(("name", "run"), TOLERANCES)
 def test_the_makespan_of_each_run_is_met(name, run):
     expected = measured(name)["runs"][run]["makespan"]
-    assert simulated(name).calls.finished_at.max() == pytest.approx(expected, rel=TOLERANCES[name, run])
+    assert simulated(name).calls.finished_at.max() == pytest.approx(expected, rel=TOLERANCES[name, run][0])
 
 
 @pytest.mark.parametrize(("name", "run"), TOLERANCES)
 def test_the_mean_latency_of_each_run_is_met(name, run):
     rows, calls = measured(name)["runs"][run]["rows"], simulated(name).calls
     expected = sum(row["finish"] - row["submit"] for row in rows) / len(rows)
-    assert (calls.finished_at - calls.submitted_at).mean() == pytest.approx(expected, rel=TOLERANCES[name, run])
+    assert (calls.finished_at - calls.submitted_at).mean() == pytest.approx(expected, rel=TOLERANCES[name, run][1])
 
 
 @pytest.mark.parametrize("run", [0, 1])
