@@ -2,7 +2,7 @@
 
 The loads are those of `reproduce.measured_runs`, judged as `dovetail validate` does. Every load that was measured under
 three policies or more is a scenario. The mixed load (map-reduce, chats, single calls, agents) was drawn three times;
-its draws together are one more scenario, in which they are the repeats.
+its draws together are one more scenario, in which they are the repeats. mixed-4 is a larger one, for four engines.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ _LEAST_POLICIES = 3
 #: Of the mixed loads; runs with another window bear it in their label.
 _WINDOW = 8
 
+_DRAWS = ("mixed-1", "mixed-2", "mixed-3")
 _ALL_DRAWS = "mixed, all 3 draws"
 
 _CAPTION = (
-    "Measured: vLLM 0.24.0, one (agents) or two NVIDIA H200, Llama-13B shape, fp16, random weights. Simulated: profile "
-    f"{PROFILE}. bounds: map=8, reduce=2 in place of a window. mixed: map-reduce, chats, single calls and agents, 166 "
-    f"calls a draw, window {_WINDOW} unless named."
+    "Measured: vLLM 0.24.0, one (agents), two or (mixed-4) four NVIDIA H200, Llama-13B shape, fp16, random weights. "
+    f"Simulated: profile {PROFILE}. bounds: map=8, reduce=2 in place of a window. mixed: map-reduce, chats, single "
+    f"calls and agents, 166 calls a draw, window {_WINDOW} unless named."
 )
 
 
@@ -129,7 +130,7 @@ def _label(manifest: Mapping[str, Any]) -> str:
 
 def _all_draws(found: pd.DataFrame) -> pd.DataFrame:
     """The draws of the mixed load as repeats of one scenario, under the policies that all of them have."""
-    draws = found[found["scenario"].str.startswith("mixed-")]
+    draws = found[found["scenario"].isin(_DRAWS)]
     means = draws.groupby(["scenario", "policy"], sort=False)[["simulated", "measured"]].mean().reset_index()
     in_all = means.groupby("policy")["scenario"].transform("nunique") == means["scenario"].nunique()
     return means[in_all].rename(columns={"scenario": "repeat"}).assign(scenario=_ALL_DRAWS)

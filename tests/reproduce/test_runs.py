@@ -15,18 +15,25 @@ from reproduce.measured_runs import DATA, PROFILE, experiments, simulated
 from reproduce.run_figures import TIMES, compared, mean_absolute_errors
 from sim.profile import load_profile
 
-#: Folders of measured runs by the profile that simulates them, with their suites.
+#: Suites of measured runs by the profile that simulates them.
 SUITES = {
-    "h200-llama-13b": ("measured_h200_13b", ["one-gpu.yaml", "two-gpus.yaml"]),
-    "h200-llama-13b-tp2": ("measured_h200_13b_tp2", ["two-gpus.yaml"]),
-    "h200-llama-8b": ("measured_h200_8b", ["one-gpu.yaml"]),
-    "h100-llama-13b": ("measured_h100_13b", ["one-gpu.yaml"]),
-    "h100-llama-8b": ("measured_h100_8b", ["one-gpu.yaml"]),
+    "h200-llama-13b": [
+        "measured_h200_13b/one-gpu.yaml",
+        "measured_h200_13b/two-gpus.yaml",
+        "measured_h200_13b_again/one-gpu.yaml",
+        "measured_h200_13b_again/four-gpus.yaml",
+    ],
+    "h200-llama-13b-tp2": ["measured_h200_13b_tp2/two-gpus.yaml"],
+    "h200-llama-8b": ["measured_h200_8b/one-gpu.yaml", "measured_h200_8b_again/one-gpu.yaml"],
+    "h100-llama-13b": ["measured_h100_13b/one-gpu.yaml", "measured_h100_13b/policies.yaml"],
+    "h100-llama-8b": ["measured_h100_8b/one-gpu.yaml"],
 }
 
-#: Lines of the suites without a run, and the line that repeats another (reproduce/data/README.md).
-NOT_MEASURED = {"h200-llama-8b": {"burst-memory-full"}}
+#: The line that repeats another (reproduce/data/README.md).
 REPEATS_ANOTHER = {"h200-llama-13b": {"mixed-1-fifo-again"}}
+
+#: Runs that miss the goal for single runs (docs/reproduction.md).
+ABOVE_5_PERCENT = {("h100-llama-13b", "mean E2E (s)"): {"shared-prefix"}}
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +52,12 @@ def ranked():
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_every_line_of_the_suites_has_a_run_unless_it_was_not_measured_or_repeats_another(name):
-    folder, suites = SUITES[name]
+def test_every_line_of_the_suites_has_a_run_unless_it_repeats_another(name):
     lines = set()
-    for suite in suites:
-        lines |= yaml.safe_load((DATA / folder / suite).read_text()).keys() - {"defaults"}
+    for suite in SUITES[name]:
+        lines |= yaml.safe_load((DATA / suite).read_text()).keys() - {"defaults"}
     found = {each.name for each in experiments(load_profile(name))}
-    assert found == lines - NOT_MEASURED.get(name, set()) - REPEATS_ANOTHER.get(name, set())
+    assert found == lines - REPEATS_ANOTHER.get(name, set())
 
 
 def test_every_measured_run_directory_belongs_to_one_experiment():
@@ -59,7 +65,7 @@ def test_every_measured_run_directory_belongs_to_one_experiment():
         directory for name in SUITES for each in experiments(load_profile(name)) for directory in each.repeats
     ]
     assert sorted(directories) == sorted(path.parent for path in DATA.glob("measured_*/runs/*/*/manifest.json"))
-    assert len(set(directories)) == len(directories) == 95
+    assert len(set(directories)) == len(directories) == 131
 
 
 def test_a_profile_whose_engine_was_not_measured_is_refused_with_what_was():
@@ -79,13 +85,13 @@ def test_every_run_has_as_many_calls_as_its_workload(rows, profile):
     assert rows["calls"].to_dict() == expected
 
 
-@pytest.mark.parametrize("name", [name for name in SUITES if name != "h200-llama-8b"])  # which: docs/reproduction.md
+@pytest.mark.parametrize("name", SUITES)
 def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met(name):
-    found = runs.rows(load_profile(name))
+    found = runs.rows(load_profile(name)).set_index("run")
     for figure, goal in (("makespan (s)", 1.0), ("mean E2E (s)", 2.0)):
         errors = found[f"{figure} error (%)"].abs()
         assert errors.mean() <= goal
-        assert errors.max() <= 5.0
+        assert set(errors.index[errors > 5.0]) <= ABOVE_5_PERCENT.get((name, figure), set())
 
 
 def test_no_run_but_the_one_with_full_memory_preempts_in_simulation_or_measurement(rows):
@@ -95,10 +101,10 @@ def test_no_run_but_the_one_with_full_memory_preempts_in_simulation_or_measureme
 
 
 def test_every_run_whose_engines_see_calls_in_one_order_finds_the_measured_tokens_in_the_prefix_cache(rows):
-    """In the mixed loads, whose calls two engines get, what is in which cache depends on single decisions."""
+    """In the mixed loads, whose calls two or four engines get, what is in which cache depends on single decisions."""
     fixed = rows[~rows.index.str.startswith("mixed-")]
     assert list(fixed["cached tokens measured"]) == list(fixed["cached tokens simulated"].astype(str))
-    assert (fixed["cached tokens simulated"] > 0).sum() == 9
+    assert (fixed["cached tokens simulated"] > 0).sum() == 11
 
 
 def test_the_simulation_of_a_manifest_is_labelled_like_that_of_the_command(profile):
@@ -133,6 +139,7 @@ def test_six_policies_are_ranked_on_each_draw_of_the_mixed_load_and_on_all(ranke
         "mixed-1": 10,  # stage-priority under three windows, without one, and in the engines
         "mixed-2": 6,
         "mixed-3": 6,
+        "mixed-4": 7,  # stage-priority under two windows
         "mixed, all 3 draws": 6,
     }
     assert policy_ranking.unchanged(ranked) == ["chat"]
@@ -140,7 +147,7 @@ def test_six_policies_are_ranked_on_each_draw_of_the_mixed_load_and_on_all(ranke
 
 def test_the_draws_of_the_mixed_load_weigh_the_same_however_often_each_was_measured(ranked):
     pooled = policy_ranking.ranking(ranked).policies.query("scenario == 'mixed, all 3 draws' and policy == 'fifo'")
-    draws = ranked[ranked["scenario"].str.startswith("mixed-") & (ranked["policy"] == "fifo")]
+    draws = ranked[ranked["scenario"].isin(("mixed-1", "mixed-2", "mixed-3")) & (ranked["policy"] == "fifo")]
     assert len(draws) == 4
     assert pooled["measured"].item() == pytest.approx(draws.groupby("scenario")["measured"].mean().mean())
 
