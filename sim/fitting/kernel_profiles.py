@@ -4,13 +4,12 @@ Writes a100-llama-7b, a100-llama-13b, a100-llama-13b-tp2, a100-llama-13b-tp4 and
 
 Layers come from Vidur's operator profiles (internlm-20b has Llama-13B's layer), attention, output head and all-reduce
 from AIConfigurator's tables of vLLM 0.14 kernels, synchronous host time from Vidur's CPU profile. Every second token
-count and every second context length is held out. Host overheads and free memory are those of the measured H100 engine,
-which has as much memory. Nothing was fitted to whole steps; where whole steps were measured, they are predicted.
+count, context length and prompt length is held out. Host overheads and free memory are those of the measured H100
+engine, which has as much memory. Nothing was fitted to whole steps that were measured; those are predicted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -18,32 +17,34 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
 
-from sim.fitting import h100_runs, kernels
+from sim.fitting import h100_runs, kernel_checks, kernel_tables
+from sim.fitting.kernel_tables import BATCH_KNOTS, CONTEXTS, Build, KernelTables
 from sim.fitting.linear import rises, robust_nnls
 from sim.fitting.output import LLAMA_7B, LLAMA_13B, arguments, constant, curve_table, residual, rounded, write_profile
 from sim.profile import CurveTable, Domain, EngineDefaults, Measurement, ModelShape, Profile, Residual, Terms
 from sim.step_cost import Curve
 
-DENSE_KNOTS = (1, 16, 64, 128, 256, 512, 1024, 2048, 4096)
-BATCH_KNOTS = (1, 2, 4, 8, 16, 32, 64, 128)
+
+def _tile_edges(*, tile: int, up_to: int) -> tuple[int, ...]:
+    return tuple(edge for tokens in range(tile, up_to, tile) for edge in (tokens, tokens + 1))
+
+
+#: The last stretch is without tiles, so that its slope holds beyond it.
+_WIDE_TILES = (*_tile_edges(tile=128, up_to=3072), 3072, 4096)
+
+#: Knots of the dense part that are tried: smooth, and with a rise wherever matrix products take one more tile of 128
+#: tokens, or of 64 up to 1024 tokens (narrower tiles are taken where wide ones would leave multiprocessors idle).
+DENSE_FORMS = (
+    (1, 16, 64, 128, 256, 512, 1024, 2048, 4096),
+    (1, 16, 64, *_WIDE_TILES),
+    tuple(sorted({1, 16, *_tile_edges(tile=64, up_to=1024), *_WIDE_TILES})),
+)
 #: All-reduce sizes from few tokens up to a step of 4096; the custom kernel gives way to NCCL between 8 and 16 MB.
 REDUCE_KNOTS = (1, 16, 64, 128, 256, 512, 1024, 2048, 4096)
-CONTEXTS = (128, 4096)  # tokens a call attends to, between which decode attention is fitted
 
 #: Bytes for weights and KV cache on one 80 GB GPU, from the measured H100 engine: 3801 blocks of 16 tokens of 819,200
 #: bytes, and 24.3 GiB of fp16 weights.
 USABLE_BYTES = 3801 * 16 * 819_200 + 24.3 * 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One profile to build: its GPU, model, tensor parallelism, layer table and the sources to name."""
-
-    name: str
-    gpu: str
-    model: ModelShape
-    tensor_parallel: int
-    layers: str
 
 
 BUILDS = (
@@ -61,53 +62,66 @@ def fit_curve(counts: np.ndarray, seconds: np.ndarray, knots: tuple[int, ...]) -
     return curve_table(knots, np.cumsum(robust_nnls(matrix, seconds)))
 
 
-def dense_curve(build: Build, gpu_cost: Path) -> tuple[CurveTable, Residual]:
-    """Layers and output head by tokens in the step; odd table rows are held out."""
-    table = gpu_cost / "vidur" / f"{build.layers}.csv.gz"
-    seconds = kernels.layer_seconds(table, build.model.num_layers, build.tensor_parallel)
-    seconds += kernels.output_head_seconds(gpu_cost / "aiconfigurator", build.gpu, build.model, build.tensor_parallel)
+def dense_curve(seconds: pd.Series) -> tuple[CurveTable, Residual]:
+    """Layers and output head by tokens in the step; odd rows are held out.
+
+    The knots are those of `DENSE_FORMS` that predict every second of the other rows best, from the rest of them.
+    """
     fitted, held = seconds.iloc[::2], seconds.iloc[1::2]
-    table_fit = fit_curve(fitted.index.to_numpy(float), fitted.to_numpy(), DENSE_KNOTS)
-    curve = Curve(table_fit.counts, table_fit.seconds)
-    predicted = [curve(int(count)) for count in held.index]
-    return table_fit, residual("layers and output head, every second token count", predicted, held, fitted=False)
+    knots = min(DENSE_FORMS, key=lambda knots: _mean_error(_fitted(fitted.iloc[::2], knots), fitted.iloc[1::2]))
+    table = _fitted(fitted, knots)
+    curve = Curve(table.counts, table.seconds)
+    label = "layers and output head, every second token count"
+    return table, residual(label, [curve(int(count)) for count in held.index], held, fitted=False)
 
 
-def decode_curves(build: Build, gpu_cost: Path) -> tuple[CurveTable, CurveTable, Residual]:
+def _fitted(seconds: pd.Series, knots: tuple[int, ...]) -> CurveTable:
+    return fit_curve(seconds.index.to_numpy(float), seconds.to_numpy(), knots)
+
+
+def _mean_error(table: CurveTable, measured: pd.Series) -> float:
+    curve = Curve(table.counts, table.seconds)
+    return float(np.mean([abs(curve(int(count)) / seconds - 1) for count, seconds in measured.items()]))
+
+
+def decode_curves(tables: KernelTables) -> tuple[CurveTable, CurveTable, Residual]:
     """Decode attention as ``batch(d) + context(d) * C``; every second context length is held out."""
-    rows = kernels.decode_attention(gpu_cost / "aiconfigurator", build.gpu, build.model, build.tensor_parallel)
-    rows = rows[rows.context.between(*CONTEXTS)]
-    table = rows.pivot_table(index="num_decodes", columns="context", values="seconds").sort_index()
-    at_knots = {
-        context: np.interp(BATCH_KNOTS, column.dropna().index, column.dropna(), right=np.nan)
-        for context, column in table.items()
-    }
-    contexts = sorted(at_knots, reverse=True)
-    fixed, slopes = zip(*(_affine(index, contexts[::2], at_knots) for index in range(len(BATCH_KNOTS))), strict=True)
+    held_out = tables.held_out_contexts
+    fitted = tables.decode.drop(columns=held_out)
+    fixed, slopes = zip(*(_affine(batch, fitted.loc[batch].dropna()) for batch in BATCH_KNOTS), strict=True)
     batch, context_cost = np.maximum.accumulate(fixed), np.array(slopes)
     predicted, measured = [], []
-    for context in contexts[1::2]:
-        known = ~np.isnan(at_knots[context])
+    for context in held_out:
+        column = tables.decode[context].to_numpy()
+        known = ~np.isnan(column)
         predicted += list((batch + context_cost * context * np.array(BATCH_KNOTS))[known])
-        measured += list(at_knots[context][known])
+        measured += list(column[known])
     held = residual("decode attention alone, every second context length", predicted, measured, fitted=False)
     return curve_table(BATCH_KNOTS, batch), curve_table(BATCH_KNOTS, context_cost), held
 
 
-def _affine(index: int, contexts: list[int], at_knots: dict[int, np.ndarray]) -> tuple[float, float]:
-    """Fixed seconds and seconds a context token of the batch at one knot."""
-    known = [context for context in contexts if not np.isnan(at_knots[context][index])]
-    seconds = np.array([at_knots[context][index] for context in known])
-    tokens = BATCH_KNOTS[index] * np.array(known, dtype=float)
-    fixed, slope = nnls(np.column_stack([np.ones(len(known)), tokens]) / seconds[:, None], np.ones(len(known)))[0]
+def _affine(batch: int, seconds: pd.Series) -> tuple[float, float]:
+    """Fixed seconds and seconds a context token of a batch, from its attention by context of each call."""
+    tokens = batch * seconds.index.to_numpy(float)
+    matrix = np.column_stack([np.ones(len(seconds)), tokens]) / seconds.to_numpy()[:, None]
+    fixed, slope = nnls(matrix, np.ones(len(seconds)))[0]
     return float(fixed), float(slope)
 
 
-def all_reduce_curve(build: Build, gpu_cost: Path) -> CurveTable:
+def prefill_costs(tables: KernelTables) -> tuple[np.ndarray, Residual]:
+    """Attention of a prompt: fixed, per token and per query-key pair; every second prompt length is held out."""
+    is_held = tables.prefill.num_tokens.isin(tables.held_out_prompts)
+    tokens, seconds = tables.prefill.num_tokens.to_numpy(float), tables.prefill.seconds.to_numpy()
+    matrix = np.column_stack([np.ones(len(tokens)), tokens, tokens * (tokens + 1) / 2])
+    costs = nnls(matrix[~is_held] / seconds[~is_held, None], np.ones((~is_held).sum()))[0]
+    label = "prefill attention alone, every second prompt length"
+    return costs, residual(label, matrix[is_held] @ costs, seconds[is_held], fitted=False)
+
+
+def all_reduce_curve(seconds: pd.Series | None) -> CurveTable:
     """All-reduces of a step by its tokens; none without tensor parallelism."""
-    if build.tensor_parallel == 1:
+    if seconds is None:
         return constant(0.0)
-    seconds = kernels.all_reduce_seconds(gpu_cost / "aiconfigurator", build.gpu, build.model, build.tensor_parallel)
     return curve_table(REDUCE_KNOTS, np.interp(REDUCE_KNOTS, seconds.index.to_numpy(), seconds.to_numpy()))
 
 
@@ -138,7 +152,8 @@ def engine_defaults(model: ModelShape, tensor_parallel: int) -> EngineDefaults:
 
 def fit(build: Build, data: Path) -> Profile:
     """The profile of one build."""
-    terms, residuals = kernel_terms(build, data / "gpu_cost")
+    tables = kernel_tables.read(build, data / "gpu_cost")
+    terms, residuals = kernel_terms(build, tables, data / "gpu_cost")
     defaults = engine_defaults(build.model, build.tensor_parallel)
     profile = Profile(
         name=build.name,
@@ -151,25 +166,22 @@ def fit(build: Build, data: Path) -> Profile:
         overheads=h100_runs.measured_overheads(data / "measured_h100_13b"),
         engine_defaults=defaults,
     )
-    return msgspec.structs.replace(profile, residuals=(*residuals, *whole_steps(profile, build, data)))
+    steps = kernel_checks.assembled_steps(profile.step_cost(async_scheduling=True), tables)
+    steps += kernel_checks.muxserve_steps(profile.step_cost(async_scheduling=False), build, data)
+    return msgspec.structs.replace(profile, residuals=(*residuals, *steps))
 
 
-def kernel_terms(build: Build, gpu_cost: Path) -> tuple[Terms, tuple[Residual, ...]]:
+def kernel_terms(build: Build, tables: KernelTables, gpu_cost: Path) -> tuple[Terms, tuple[Residual, ...]]:
     """Terms of a step summed from kernels, and the residuals of each group of kernels."""
-    dense, dense_residual = dense_curve(build, gpu_cost)
-    batch, context, decode_residual = decode_curves(build, gpu_cost)
-    rows, (per_prefill, per_token, per_pair) = kernels.prefill_attention(
-        gpu_cost / "aiconfigurator", build.gpu, build.model, build.tensor_parallel
-    )
-    isl = rows.isl.to_numpy(float)
-    prefill = per_prefill + per_token * isl + per_pair * isl * (isl + 1) / 2
-    prefill_residual = residual("prefill attention alone, prompts of 256 to 4096", prefill, rows.seconds, fitted=True)
+    dense, dense_residual = dense_curve(tables.dense)
+    batch, context, decode_residual = decode_curves(tables)
+    (per_prefill, per_token, per_pair), prefill_residual = prefill_costs(tables)
     per_step, per_decode = synchronous_host(gpu_cost, build.tensor_parallel)
     terms = Terms(
         dense=dense,
         decode_batch=batch,
         decode_context=context,
-        all_reduce=all_reduce_curve(build, gpu_cost),
+        all_reduce=all_reduce_curve(tables.all_reduce),
         seconds_per_attention_pair=rounded(per_pair),
         seconds_per_prefill_token=rounded(per_token),
         seconds_per_prefill=rounded(per_prefill),
@@ -178,32 +190,6 @@ def kernel_terms(build: Build, gpu_cost: Path) -> tuple[Terms, tuple[Residual, .
         synchronous_seconds_per_decode=rounded(per_decode),
     )
     return terms, (dense_residual, decode_residual, prefill_residual)
-
-
-def whole_steps(profile: Profile, build: Build, data: Path) -> list[Residual]:
-    """Predictions of measured whole steps that took no part: those of MuxServe's synchronous engine on one A100."""
-    path = data / "gpu_cost" / "muxserve_a100_llama_step_ms.csv"
-    if build.gpu != "a100" or build.tensor_parallel > 1 or not path.exists():
-        return []
-    rows = pd.read_csv(path)
-    rows = rows[(rows.model == build.model.name.lower()) & (rows.num_gpus == 1) & (rows.sm_percent == 100)]
-    cost = profile.step_cost(async_scheduling=False)
-    decodes = rows[(rows.decode_ms > 0) & (rows.batch_size <= 128)]
-    prefills = rows[(rows.prefill_ms > 0) & (rows.batch_size * rows.seq_len <= 4096)]
-    return [
-        residual(
-            "whole decode steps of MuxServe, batch 1 to 128",
-            [cost.step(b, b * s, ()) for b, s in zip(decodes.batch_size, decodes.seq_len, strict=True)],
-            decodes.decode_ms / 1e3,
-            fitted=False,
-        ),
-        residual(
-            "whole prefill steps of MuxServe, up to 4096 tokens",
-            [cost.step(0, 0, [(s, 0)] * b) for b, s in zip(prefills.batch_size, prefills.seq_len, strict=True)],
-            prefills.prefill_ms / 1e3,
-            fitted=False,
-        ),
-    ]
 
 
 def _measurement(build: Build) -> Measurement:

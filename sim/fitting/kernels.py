@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import nnls
 
 from sim.profile import ModelShape
 
@@ -50,10 +49,8 @@ def output_head_seconds(folder: Path, gpu: str, model: ModelShape, tensor_parall
     return float(np.interp(model.vocab_size / tensor_parallel, rows.n, rows.latency)) / 1e3
 
 
-def prefill_attention(
-    folder: Path, gpu: str, model: ModelShape, tensor_parallel: int
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Attention of one prompt in all layers, and its fit ``(constant, per token, per query-key pair)`` in seconds.
+def prefill_attention(folder: Path, gpu: str, model: ModelShape, tensor_parallel: int) -> pd.DataFrame:
+    """Attention of one prompt in all layers: columns `num_tokens` and `seconds`.
 
     Prompts of 256 to 4096 tokens; below, the time is that of launching the kernel. A GPU's share of heads that is not
     in the table is scaled from the nearest number that is.
@@ -64,10 +61,8 @@ def prefill_attention(
     available = np.array(sorted(rows[rows.num_heads == rows.num_key_value_heads].num_heads.unique()))
     nearest = int(available[np.argmin(np.abs(available - heads))])
     rows = rows[(rows.num_heads == nearest) & (rows.num_key_value_heads == nearest)].sort_values("isl")
-    rows = rows.assign(seconds=rows.latency / 1e3 * model.num_layers * heads / nearest)
-    isl = rows.isl.to_numpy(float)
-    matrix = np.column_stack([np.ones(len(isl)), isl, isl * (isl + 1) / 2]) / rows.seconds.to_numpy()[:, None]
-    return rows, nnls(matrix, np.ones(len(isl)))[0]
+    seconds = rows.latency / 1e3 * model.num_layers * heads / nearest
+    return pd.DataFrame({"num_tokens": rows.isl, "seconds": seconds}).reset_index(drop=True)
 
 
 def decode_attention(folder: Path, gpu: str, model: ModelShape, tensor_parallel: int) -> pd.DataFrame:
