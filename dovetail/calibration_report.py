@@ -33,6 +33,7 @@ def print_report(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample
     out.print(_lateness(raw))
     out.print(_first_steps(raw))
     out.print(_noise(samples))
+    out.print(_drift(samples, profile))
     out.print(forms_table(profile))
     out.print(residuals_table(profile))
 
@@ -41,6 +42,7 @@ def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]
     """What `print_report` prints, for JSON; errors are shares."""
     import msgspec
 
+    from realexec.calibration.drift import drift
     from realexec.calibration.repeats import repeated_windows
 
     repeats = repeated_windows(samples)
@@ -50,6 +52,7 @@ def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]
         "num_points": len(raw.points),
         "num_skipped_points": raw.engine.get("num_skipped_points", 0),
         "repeated_windows": None if repeats is None else repeats._asdict(),
+        "drift": drift(samples, profile.terms),
         "forms": msgspec.to_builtins(profile.forms),
         "residuals": msgspec.to_builtins(profile.residuals),
     }
@@ -90,6 +93,17 @@ def _noise(samples: Sequence[Sample]) -> str:
         f"{spread} above the shortest (median); each is {median} from the mean of its repeats (median, which no fit "
         f"goes below; p95 {p95})"
     )
+
+
+def _drift(samples: Sequence[Sample], profile: Profile) -> str:
+    """Whether decode steps took the same time throughout."""
+    from realexec.calibration.drift import drift
+
+    parts = drift(samples, profile.terms)
+    if not parts:
+        return "too few points to tell whether decode steps took the same time throughout"
+    shares = ", ".join(f"{100 * share:+.1f}%" for share in parts)
+    return f"decode steps beside the profile, by quarters of the calibration (median): {shares}"
 
 
 def forms_table(profile: Profile) -> Table:

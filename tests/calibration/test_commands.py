@@ -52,6 +52,7 @@ def test_a_fit_is_printed_as_json_too(points, tmp_path):
     data = json.loads(dovetail("calibrate", "--from", points, "--out", tmp_path / "card.json", "--json").stdout)
     assert data["num_points"] > 10
     assert data["repeated_windows"] is None  # a small plan repeats nothing
+    assert [abs(share) < 0.02 for share in data["drift"]] == 4 * [True]  # simulated steps take what the card takes
     assert sum(form["chosen"] for form in data["forms"]) == 1
     assert {row["fitted"] for row in data["residuals"]} == {True, False}
 
