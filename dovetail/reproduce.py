@@ -103,7 +103,7 @@ def runs(csv: Path | None, as_json: bool, summary: bool, name: str) -> None:
 @click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw it, too, with an SVG beside it.")
 @_row_options
 def policies(csv: Path | None, as_json: bool, merit: str, plot: Path | None) -> None:
-    """Six policies on two H200s, ranked by simulation and by measurement: tau, signs, regret."""
+    """Policies on one to four H200s, ranked by simulation and by measurement: tau, signs, regret."""
     from reproduce.policy_ranking import draw_ranking, print_ranking, table
 
     if plot is not None and plot.suffix != ".png":

@@ -182,6 +182,6 @@ _REMARKS = {
     systems.LANGCHAIN_VLLM.name: "one call after another; published as 15.29 and later as 23.57, for no visible reason",
     systems.PARROT_HF.name: "one call at a time; dispatcher's release from the baseline row",
     systems.PARROT_VLLM.name: "two calls at a time; dispatcher's release from the baseline row",
-    systems.BASELINE.name: "sets the dispatcher's release of 0.18 s",
+    systems.BASELINE.name: "sets the dispatcher's release of 0.19 s",
     systems.MAIN.name: "upper bounds of the code, map 32",
 }

@@ -20,6 +20,8 @@ TIMES = (
     "p95 JCT (s)",
 )
 
+_BY_GROUP = ("makespan", "mean E2E", "p99 E2E", "mean TTFT")
+
 
 def times(calls: pd.DataFrame) -> dict[str, float]:
     """The figures of `TIMES`.
@@ -108,4 +110,25 @@ def mean_absolute_errors(rows: pd.DataFrame) -> pd.DataFrame:
                 "noise of repeats (%)": float(rows[f"{figure} noise (%)"].mean()),
             }
         )
+    return pd.DataFrame(found)
+
+
+def errors_by(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean absolute errors of some figures, percent, for each value of a column.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Columns of `compared`, and `column`.
+    column : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        `column`, `experiments`, and the figures without their unit.
+    """
+    found = []
+    for value, group in rows.groupby(column):
+        means = mean_absolute_errors(group).set_index("figure")["mean absolute error (%)"]
+        found.append({column: value, "experiments": len(group), **means[list(_BY_GROUP)]})
     return pd.DataFrame(found)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from analysis.comparison.matching import match_calls
 from reproduce.measured_runs import Experiment, card_of, experiments, simulated
-from reproduce.run_figures import TIMES, compared, mean_absolute_errors, times
+from reproduce.run_figures import TIMES, compared, errors_by, mean_absolute_errors, times
 from reproduce.tables import frame_table
 from sim.profile import Profile
 from traces.records import RunRecords, read_run
@@ -59,6 +59,8 @@ def print_runs(console: Console, found: pd.DataFrame, profile: Profile, *, every
             console.print(frame_table(chosen, title=figure, digits=3))
     title = f"errors of the simulation, {len(found)} experiments ({int(found['repeats'].sum())} runs)"
     console.print(frame_table(mean_absolute_errors(found), title=title))
+    if found["engines"].nunique() > 1:
+        console.print(frame_table(errors_by(found, "engines"), title="mean absolute errors by number of engines (%)"))
     console.print(f"E2E latency of single calls: mean absolute error {found['E2E of a call (%)'].mean():.2f}%")
     console.print(
         f"Measured: vLLM 0.24.0, {profile.tensor_parallel} {card_of(profile.measurement.gpu)} for an engine, "

@@ -28,7 +28,7 @@ NETWORK_SECONDS = 0.25  # slept by the client before each call: the benchmark no
 #: From the end of a call until a call that waited for its place is dispatched by Parrot's manager. Fitted on one row of
 #: the notes (map-reduce, 15 maps, one GPU, "Parrot baseline", 14.09 s: 8 rounds of at most 2 calls, 7 releases), which
 #: `dovetail reproduce notes` marks. Published code polls every 0.1 ms, so its cause is not known.
-RELEASE_SECONDS = 0.18
+RELEASE_SECONDS = 0.19
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def test_the_notes_are_whole_on_80_columns(notes_rows):
 def test_a_note_stands_below_its_table_under_its_number(notes_rows):
     text = printed(report.print_notes, rows=notes_rows, width=80)
     (row,) = [line for line in text.splitlines() if " * " in line and "Parrot baseline" in line]
-    assert f"{row.split()[-1]}) sets the dispatcher's release of 0.18 s" in text
+    assert f"{row.split()[-1]}) sets the dispatcher's release of 0.19 s" in text
 
 
 def test_figures_of_the_paper_are_whole_on_80_columns(figure_11_rows):

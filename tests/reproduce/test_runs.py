@@ -12,7 +12,7 @@ import yaml
 from analysis.ranking import COLUMNS
 from reproduce import policy_ranking, runs
 from reproduce.measured_runs import DATA, PROFILE, experiments, simulated
-from reproduce.run_figures import TIMES, compared, mean_absolute_errors
+from reproduce.run_figures import TIMES, compared, errors_by, mean_absolute_errors
 from sim.profile import load_profile
 
 #: Suites of measured runs by the profile that simulates them.
@@ -128,6 +128,13 @@ def test_the_summary_names_the_worst_run_and_counts_those_above_5_percent(rows):
     (makespan,) = mean_absolute_errors(altered).query("figure == 'makespan'").to_dict("records")
     assert (makespan["in"], makespan["largest (%)"], makespan["runs above 5%"]) == ("chat", 12.5, 1)
     assert len(mean_absolute_errors(altered)) == len(TIMES)
+
+
+def test_errors_are_told_apart_by_the_number_of_engines(rows):
+    found = errors_by(rows.reset_index(), "engines").set_index("engines")
+    assert found["experiments"].to_dict() == {1: 19, 2: 28, 4: 9}
+    of_four = rows.loc[rows["engines"] == 4, "mean E2E (s) error (%)"].abs()
+    assert found.loc[4, "mean E2E"] == pytest.approx(of_four.mean())
 
 
 def test_six_policies_are_ranked_on_each_draw_of_the_mixed_load_and_on_all(ranked):
