@@ -25,6 +25,7 @@ COMPILED = [
     "sim/request.py",
     "sim/scheduler.py",
     "sim/step_cost.py",
+    "sim/sustained.py",
     "sim/timeline.py",
     "traces/prefix.py",
 ]

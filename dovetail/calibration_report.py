@@ -103,7 +103,7 @@ def _drift(samples: Sequence[Sample], profile: Profile) -> str:
     if not parts:
         return "too few points to tell whether decode steps took the same time throughout"
     shares = ", ".join(f"{100 * share:+.1f}%" for share in parts)
-    return f"decode steps beside the profile, by quarters of the calibration (median): {shares}"
+    return f"decode steps beside the profile, by quarters of the points in their order (median): {shares}"
 
 
 def forms_table(profile: Profile) -> Table:

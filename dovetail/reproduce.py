@@ -82,14 +82,19 @@ def measured(csv: Path | None, as_json: bool, profile: str) -> None:
     show_default=True,
     help="Simulate with this one, a name or a file; the runs are those of its card, model and number of GPUs.",
 )
-def runs(csv: Path | None, as_json: bool, summary: bool, name: str) -> None:
+@click.option(
+    "--folder",
+    default="measured_*",
+    help="Only runs of this folder of reproduce/data, as those of one machine.  [default: all]",
+)
+def runs(csv: Path | None, as_json: bool, summary: bool, name: str, folder: str) -> None:
     """Experiments measured on H100s and H200s with vLLM, beside their simulation."""
     from reproduce.runs import print_runs, rows
     from sim.profile import load_profile
 
     profile = load_profile(name)
     _report(
-        lambda: rows(profile),
+        lambda: rows(profile, folder),
         lambda console, found: print_runs(console, found, profile, every_run=not summary),
         csv,
         as_json,

@@ -50,15 +50,24 @@ class Experiment:
     repeats: tuple[Path, ...]
 
 
-def experiments(profile: Profile) -> list[Experiment]:
+def experiments(profile: Profile, folder: str = "measured_*") -> list[Experiment]:
     """All that was measured with a profile's card, model and number of GPUs, one engine first, in order of the names.
+
+    Parameters
+    ----------
+    profile : Profile
+    folder : str
+        Of `DATA`; or a pattern of several.
 
     Raises
     ------
     ValueError
         When nothing was.
     """
-    paths = sorted(DATA.glob("measured_*/runs/*/*/manifest.json"))
+    paths = sorted(DATA.glob(f"{folder}/runs/*/*/manifest.json"))
+    if not paths:
+        known = ", ".join(sorted({path.parents[3].name for path in DATA.glob("measured_*/runs/*/*/manifest.json")}))
+        raise ValueError(f"no measured runs in {folder}; there are {known}")
     manifests = {path.parent: read_manifest(path.parent) for path in paths}
     wanted = (profile.model.name.lower(), profile.tensor_parallel, card_of(profile.measurement.gpu))
     same: dict[str, list[Path]] = {}

@@ -20,6 +20,7 @@ TIMES = (
     "p95 JCT (s)",
 )
 
+#: What `errors_by` shows of each group.
 _BY_GROUP = ("makespan", "mean E2E", "p99 E2E", "mean TTFT")
 
 
@@ -119,13 +120,14 @@ def errors_by(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     Parameters
     ----------
     rows : pandas.DataFrame
-        Columns of `compared`, and `column`.
+        Columns of `compared`, `run`, and `column`.
     column : str
+        Whose values make the groups.
 
     Returns
     -------
     pandas.DataFrame
-        `column`, `experiments`, and the figures without their unit.
+        `column`, `experiments`, and the figures of `_BY_GROUP`, percent.
     """
     found = []
     for value, group in rows.groupby(column):

@@ -23,20 +23,22 @@ from traces.records import RunRecords, read_run
 COUNTS = ("steps", "preemptions", "cached tokens")
 
 
-def rows(profile: Profile) -> pd.DataFrame:
+def rows(profile: Profile, folder: str = "measured_*") -> pd.DataFrame:
     """One row an experiment: `run`, `engines`, `calls`, `repeats`, columns of `compared`, and `COUNTS` of both.
 
     Parameters
     ----------
     profile : Profile
         The runs are those of its model on as many GPUs of its kind.
+    folder : str
+        As in `reproduce.measured_runs.experiments`.
 
     Returns
     -------
     pandas.DataFrame
         Seconds, percent and counts. `E2E of a call (%)` is the mean absolute error of single calls, over all repeats.
     """
-    return pd.DataFrame([_row(experiment, profile) for experiment in experiments(profile)])
+    return pd.DataFrame([_row(experiment, profile) for experiment in experiments(profile, folder)])
 
 
 def print_runs(console: Console, found: pd.DataFrame, profile: Profile, *, every_run: bool = True) -> None:

@@ -25,6 +25,7 @@ from sim.request import Request
 from sim.scheduler import Batch, Scheduler
 from sim.settings import EngineSettings
 from sim.step_cost import StepCost
+from sim.sustained import SustainedPrefill
 from sim.timeline import MIXED, NOTHING, Stretch
 
 
@@ -62,6 +63,7 @@ class Engine:
         self.scheduler = Scheduler(settings)
         self.steps = StepLog(engine_id)
         self._step_cost = step_cost
+        self._sustained = SustainedPrefill(step_cost.sustained_slowdown())
         self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
         self._inbox = self._frontend.inbox
         self._wake_delay, self._start_delay, self._pause = delays.wake, delays.start, delays.pause
@@ -259,7 +261,9 @@ class Engine:
         chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
         num_new_tokens = sum([num_new for num_new, _ in chunks])
         duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks, batch.sharing)
-        duration = max(duration, at + self._step_cost.launch(batch.num_decodes + num_new_tokens) - start)
+        num_tokens = batch.num_decodes + num_new_tokens
+        duration = self._sustained.stretched(start, duration, num_tokens)
+        duration = max(duration, at + self._step_cost.launch(num_tokens) - start)
         details = self._details(batch, num_new_tokens)
         self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
         self._end = end = self._last.extend(1)

@@ -90,6 +90,7 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     seconds_per_mixed_step: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    sustained_slowdown: float = 0.0
     synchronous_seconds_per_mixed_step: float = 0.0
     synchronous_seconds_per_mixed_decode: float = 0.0
     synchronous_seconds_per_prefill: float = 0.0
@@ -369,6 +370,7 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
         seconds_per_mixed_decode=is_sync * terms.synchronous_seconds_per_mixed_decode,
         num_graph_tokens=terms.num_graph_tokens,
         launch_seconds=0.0 if is_sync else terms.launch_seconds,
+        sustained_slowdown=terms.sustained_slowdown,
     )
     return ProfiledStepCost(step_terms)
 

@@ -104,6 +104,9 @@ class StepCost(Protocol):
         The host begins to launch a step when it is planned: with asynchronous scheduling while the step before runs.
         """
 
+    def sustained_slowdown(self) -> float:
+        """Share by which steps full of prefills take longer after many of them (`sim.sustained`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -195,6 +198,8 @@ class StepTerms:
     launch_seconds : float
         Time from the planning of a step with prefills and more than `num_graph_tokens` tokens to its earliest end: the
         host launches it kernel by kernel. 0: no such bound shows.
+    sustained_slowdown : float
+        Share by which steps full of prefills take longer after many of them (`sim.sustained`).
     """
 
     dense: Curve
@@ -212,6 +217,7 @@ class StepTerms:
     seconds_per_mixed_decode: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    sustained_slowdown: float = 0.0
 
 
 class ProfiledStepCost:
@@ -308,6 +314,10 @@ class ProfiledStepCost:
     def launch(self, num_tokens: int) -> float:
         """Shortest time from the planning of a step with prefills to its end, in seconds; see `StepCost.launch`."""
         return self.terms.launch_seconds if num_tokens > self.terms.num_graph_tokens else 0.0
+
+    def sustained_slowdown(self) -> float:
+        """Share by which steps full of prefills take longer after many of them; see `StepCost.sustained_slowdown`."""
+        return self.terms.sustained_slowdown
 
     def _saved(self, num_decodes: int, sharing: Sharing) -> float:
         """What a batch that shares tokens takes less than one that reads each of them anew, in seconds."""

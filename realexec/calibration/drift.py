@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from sim.fitting.calibrated import predicted
+from sim.fitting.calibrated import is_beyond_forms, predicted
 from sim.fitting.samples import Sample
 from sim.profile import Terms
 
@@ -14,25 +15,31 @@ _NUM_PARTS = 4
 
 
 def drift(samples: Sequence[Sample], terms: Terms) -> list[float]:
-    """Decode steps beside what a fit says of them, as shares, in the four quarters of a calibration.
+    """Decode steps beside what a fit says of them, as shares, in four parts of a calibration.
 
     Parameters
     ----------
     samples : sequence of Sample
         In the order in which they were measured; the decode steps of asynchronous scheduling are taken.
     terms : Terms
-        That were fitted to them.
+        Fitted to these samples.
 
     Returns
     -------
     list of float
-        Median of measured over fitted, less 1, of each quarter of the points; empty with fewer points than four.
+        Of every quarter of the points that have such steps, in their order, the median over its points of the median
+        of measured over fitted, less 1; empty with fewer points than four.
     """
-    decodes = [sample for sample in samples if sample.asynchronous and not sample.has_prefills and not sample.is_first]
-    points = list(dict.fromkeys(sample.point for sample in decodes))
-    if len(points) < _NUM_PARTS:
+    decodes = [
+        sample
+        for sample in samples
+        if sample.asynchronous and not (sample.has_prefills or sample.is_first or is_beyond_forms(sample))
+    ]
+    shares: dict[str, list[float]] = {}
+    for sample, seconds in zip(decodes, predicted(terms, decodes, 0.0), strict=True):
+        shares.setdefault(sample.point, []).append(sample.seconds / seconds - 1)
+    if len(shares) < _NUM_PARTS:
         return []
-    measured = np.array([sample.seconds for sample in decodes]) / predicted(terms, decodes, 0.0) - 1
-    part_of = {point: index * _NUM_PARTS // len(points) for index, point in enumerate(points)}
-    parts = np.array([part_of[sample.point] for sample in decodes])
-    return [float(np.median(measured[parts == part])) for part in range(_NUM_PARTS)]
+    medians = [float(np.median(each)) for each in shares.values()]
+    bounds = [part * len(medians) // _NUM_PARTS for part in range(_NUM_PARTS + 1)]
+    return [float(np.median(medians[begin:end])) for begin, end in pairwise(bounds)]

@@ -19,6 +19,7 @@ import numpy as np
 
 from realexec.calibration.replay import Step
 from sim.fitting.samples import Load, Sample
+from sim.sustained import FULL_CLOCKS
 
 #: Steps after a change of the batch that still feel it: with asynchronous scheduling two are in flight.
 _NUM_TRANSIENT = 2
@@ -26,9 +27,6 @@ _NUM_TRANSIENT = 2
 #: Of many steps with prefills in a row: those at either end that are left out, and the fewest that make a sample.
 _NUM_EDGE = 2
 _FEWEST_LONG = 3
-
-#: Seconds of prefills after which a card lowers its clocks to stay within its power.
-_FULL_CLOCKS = 0.75
 
 
 def samples_of(steps: Sequence[Step]) -> list[Sample]:
@@ -80,7 +78,7 @@ def _long_samples(steps: Sequence[Step]) -> Iterator[Sample]:
         return
     num_prefilling = next((index for index, step in enumerate(steps) if not step.prefills), len(steps))
     ends = np.cumsum([step.seconds for step in steps[: num_prefilling - _NUM_EDGE]])
-    num_early = int(np.searchsorted(ends, _FULL_CLOCKS, side="right"))
+    num_early = int(np.searchsorted(ends, FULL_CLOCKS, side="right"))
     for inner, is_power_bound in ((steps[_NUM_EDGE:num_early], False), (steps[num_early : len(ends)], True)):
         if len(inner) >= _FEWEST_LONG:
             yield _window_sample(inner)._replace(is_first=False, is_power_bound=is_power_bound)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from realexec.step_load import StepLoad
 from sim.profile import Profile
+from sim.sustained import SustainedPrefill
 
 
 class Span(NamedTuple):
@@ -26,10 +27,11 @@ class DeviceTimeline:
     Notes
     -----
     A step starts when it is planned, or when the step before it ends; one that no CUDA graph holds lasts at least until
-    its launch is over (`sim.step_cost.StepCost.launch`). Of the profile's overheads only those count that
-    vLLM's own code does not spend here: `idle_start` and `idle_wakeup`, the model runner's launch of an idle engine's
-    first step, which no earlier step hides and during which the core plans nothing. What a call pays between its client
-    and the core (`client_to_engine`, `engine_to_client`, `submit_interval`) really happens.
+    its launch is over (`sim.step_cost.StepCost.launch`), and one in a long row of prefills takes longer
+    (`sim.sustained`). Of the profile's overheads only those count that vLLM's own code does not spend here:
+    `idle_start` and `idle_wakeup`, the model runner's launch of an idle engine's first step, which no earlier step
+    hides and during which the core plans nothing. What a call pays between its client and the core (`client_to_engine`,
+    `engine_to_client`, `submit_interval`) really happens.
 
     With synchronous scheduling the profile's host time between two steps contains vLLM's scheduling, which really
     happens too; so it counts from the end of the step before, and a plan that comes within it adds nothing.
@@ -38,6 +40,7 @@ class DeviceTimeline:
     def __init__(self, profile: Profile, async_scheduling: bool) -> None:
         self._device_cost = profile.step_cost(async_scheduling=True)
         self._step_cost = profile.step_cost(async_scheduling)
+        self._sustained = SustainedPrefill(self._device_cost.sustained_slowdown())
         self._start = profile.overheads.idle_start
         self._wake = profile.overheads.idle_wakeup if async_scheduling else 0.0
         self._finished_at = 0.0  # of the last step
@@ -58,8 +61,10 @@ class DeviceTimeline:
         duration = self._device_cost.step(*load[:4])
         host = self._step_cost.step(*load[:4]) - duration
         started_at = now + self._start + host if is_first else max(now, self._finished_at + host)
-        self._finished_at = started_at + duration
         if load.prefills:
             num_tokens = load.num_decodes + sum(new for new, _ in load.prefills)
-            self._finished_at = max(self._finished_at, now + self._device_cost.launch(num_tokens))
+            duration = self._sustained.stretched(started_at, duration, num_tokens)
+            self._finished_at = max(started_at + duration, now + self._device_cost.launch(num_tokens))
+        else:
+            self._finished_at = started_at + duration
         return Span(min(now + self._wake, self._finished_at) if is_first else now, self._finished_at)

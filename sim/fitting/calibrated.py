@@ -11,12 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from sim.fitting.design import Design
 from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements, synchronous_refinements
 from sim.fitting.linear import huber_lstsq
-from sim.fitting.output import residual
+from sim.fitting.output import residual, rounded
 from sim.fitting.samples import Sample
 from sim.fitting.windows import sample_seconds
 from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
@@ -29,6 +30,7 @@ _ALL = "all held-out samples, asynchronous scheduling"
 _SYNCHRONOUS = ("synchronous_seconds_per_step", "synchronous_seconds_per_decode")
 _NUM_FOLDS = 5
 _NUM_BRANCH_ROUNDS = 3
+_FEWEST_POINTS = 3  # for a slowdown
 _LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
 _MOST_STEPS = 16  # a median over more does not count for more
 
@@ -70,7 +72,7 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
         Of the engine's CUDA graphs; padding to them is one of the refinements.
     """
     usable = [sample for sample in samples if is_usable(sample)]
-    fitted = [sample for sample in usable if not (sample.held_out or _is_beyond_forms(sample))]
+    fitted = [s for s in usable if not (s.held_out or s.is_power_bound or is_beyond_forms(s))]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     overlapped = [sample for sample in fitted if sample.asynchronous]
     form, record = choose_form(overlapped or fitted, capture_sizes)
@@ -78,7 +80,9 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
         form, more = choose_synchronous(form, fitted)
         record += more
     values = coefficients_of(form, fitted)
-    terms = form.terms(values)
+    bound = [sample for sample in usable if sample.is_power_bound and not sample.held_out]
+    terms, found = _with_slowdown(form.terms(values), bound, len(form.names))
+    record += found
     return CalibratedFit(
         terms, values[IDLE_START], tuple(record), covariance(form, fitted, values), tuple(residuals(terms, usable))
     )
@@ -89,11 +93,11 @@ def is_usable(sample: Sample) -> bool:
     return not sample.is_first or (sample.kind == "idle" and sample.asynchronous and len(sample.loads[0].prefills) == 1)
 
 
-def _is_beyond_forms(sample: Sample) -> bool:
+def is_beyond_forms(sample: Sample) -> bool:
     """Whether something else than what a form describes decides how long a sample takes."""
     first = sample.loads[0]
     is_short = first.num_decodes >= _FILLING_CALLS and first.num_context_tokens < _KEY_BLOCK * first.num_decodes
-    return sample.is_power_bound or (is_short and not sample.has_prefills)
+    return is_short and not sample.has_prefills
 
 
 def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
@@ -117,7 +121,7 @@ def _search(
 ) -> tuple[StepForm, list[Form]]:
     """Refine a form step by step as far as cross-validation over `samples` supports; the record of all tried."""
     errors = cross_validated(form, samples, others)
-    tried = [(_record(base, form, errors), form)]
+    tried = [(_record(base, len(form.names), errors), form)]
     for name, changes in steps:
         if "num_resident_tokens" in changes[0] and not form.repeated_context:
             continue
@@ -125,7 +129,8 @@ def _search(
         results = [(cross_validated(each, samples, others), each) for each in candidates]
         details = [_detail(change) if len(changes) > 1 else "" for change in changes]
         tried += [
-            (_record(name + more, each, found), each) for more, (found, each) in zip(details, results, strict=True)
+            (_record(name + more, len(each.names), found), each)
+            for more, (found, each) in zip(details, results, strict=True)
         ]
         found, candidate = min(results, key=lambda result: _score(result[0]))
         if "launch_seconds" in changes[0]:  # one too long delays every such step, one too short those that wait
@@ -196,6 +201,32 @@ def _solved(
     return values
 
 
+def _with_slowdown(terms: Terms, bound: Sequence[Sample], num_terms: int) -> tuple[Terms, list[Form]]:
+    """Terms with the slowdown of sustained prefills, if that predicts other points better, and the record of that.
+
+    It is what the samples take, together, beyond the other terms, and leaves those as they are.
+    """
+    points = np.array([sample.point for sample in bound])
+    if len(set(points.tolist())) < _FEWEST_POINTS:
+        return terms, []
+    measured, plain = np.array([sample.seconds for sample in bound]), np.array(predicted(terms, bound, 0.0))
+
+    def slowdown(kept: np.ndarray) -> float:
+        return max(0.0, float(measured[kept].sum() / plain[kept].sum()) - 1)
+
+    errors = plain / measured - 1
+    slowed = plain * [1 + slowdown(points != point) for point in points] / measured - 1
+    is_kept = _is_better(slowed, errors, bound)
+    name = "prefills that last until clocks fall: "
+    record = [
+        _chosen(_record(f"{name}base", num_terms, errors), not is_kept),
+        _chosen(_record(f"{name}slowdown", num_terms + 1, slowed), is_kept),
+    ]
+    if is_kept:
+        terms = msgspec.structs.replace(terms, sustained_slowdown=rounded(slowdown(measured > 0)))
+    return terms, record
+
+
 def predicted(terms: Terms, samples: Sequence[Sample], idle_start: float) -> list[float]:
     """Durations of samples, by the very code that simulations use."""
     costs = {is_async: step_cost_of(terms, is_async) for is_async in (True, False)}
@@ -213,7 +244,8 @@ def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
     groups: dict[tuple[bool, str], list[Sample]] = {}
     for sample in samples:
         if not sample.is_first:
-            groups.setdefault((sample.held_out or _is_beyond_forms(sample), _label(sample)), []).append(sample)
+            is_unfitted = is_beyond_forms(sample) or (sample.is_power_bound and not terms.sustained_slowdown)
+            groups.setdefault((sample.held_out or is_unfitted, _label(sample)), []).append(sample)
             if sample.held_out and sample.asynchronous:
                 groups.setdefault((True, _ALL), []).append(sample)
     return [
@@ -245,7 +277,7 @@ def _label(sample: Sample) -> str:
     steps = "windows with prefills" if sample.has_prefills else "decode steps"
     if sample.is_power_bound:
         steps += " that last until clocks fall"
-    elif _is_beyond_forms(sample):
+    elif is_beyond_forms(sample):
         steps += f" of many calls below {_KEY_BLOCK} tokens"
     return f"{kinds[sample.kind]}, {steps}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
 
@@ -259,9 +291,9 @@ def _detail(change: dict[str, Any]) -> str:
     return "".join(f" ({value})" for name, value in change.items() if name in _ALTERNATIVES)
 
 
-def _record(name: str, form: StepForm, errors: np.ndarray) -> Form:
+def _record(name: str, num_terms: int, errors: np.ndarray) -> Form:
     median, p95 = (round(float(value), 5) for value in np.percentile(np.abs(errors), [50, 95]))
-    return Form(name, len(form.names), median, p95, False)
+    return Form(name, num_terms, median, p95, False)
 
 
 def _chosen(record: Form, chosen: bool) -> Form:

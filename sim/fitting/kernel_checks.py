@@ -1,4 +1,4 @@
-"""Whole steps beside a profile made of kernel tables: put together from held-out kernels, and measured elsewhere."""
+"""Whole steps beside a profile made of kernel tables: put together from kernels, and measured elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from sim.step_cost import StepCost
 
 
 def assembled_steps(cost: StepCost, tables: KernelTables) -> list[Residual]:
-    """Steps whose attention was held out, as their measured kernels add up to.
+    """Steps whose attention was held out, beside the sum of their measured kernels.
+
+    The tokens of most of these steps took part in the fit of the dense curve: its own held-out counts say how it holds.
 
     Parameters
     ----------
@@ -34,8 +36,8 @@ def assembled_steps(cost: StepCost, tables: KernelTables) -> list[Residual]:
     return [
         residual(label, *zip(*pairs, strict=True), fitted=False)
         for label, pairs in (
-            ("whole decode steps from their kernels, every second context length", decodes),
-            ("whole prefill steps from their kernels, every second prompt length", prefills),
+            ("whole decode steps, attention held out of every second context length", decodes),
+            ("whole prefill steps, attention held out of every second prompt length", prefills),
         )
     ]
 

@@ -26,6 +26,7 @@ from sim.step_cost import Curve
 
 
 def _tile_edges(*, tile: int, up_to: int) -> tuple[int, ...]:
+    """The last token count of every tile below `up_to`, and the first of the next."""
     return tuple(edge for tokens in range(tile, up_to, tile) for edge in (tokens, tokens + 1))
 
 
@@ -33,7 +34,8 @@ def _tile_edges(*, tile: int, up_to: int) -> tuple[int, ...]:
 _WIDE_TILES = (*_tile_edges(tile=128, up_to=3072), 3072, 4096)
 
 #: Knots of the dense part that are tried: smooth, and with a rise wherever matrix products take one more tile of 128
-#: tokens, or of 64 up to 1024 tokens (narrower tiles are taken where wide ones would leave multiprocessors idle).
+#: tokens, or of 64 below 1024 tokens and of 128 above. The tables have multiples of 8 or 32 tokens, so that the rise
+#: between the last token of a tile and the first of the next is an assumption.
 DENSE_FORMS = (
     (1, 16, 64, 128, 256, 512, 1024, 2048, 4096),
     (1, 16, 64, *_WIDE_TILES),
@@ -65,10 +67,13 @@ def fit_curve(counts: np.ndarray, seconds: np.ndarray, knots: tuple[int, ...]) -
 def dense_curve(seconds: pd.Series) -> tuple[CurveTable, Residual]:
     """Layers and output head by tokens in the step; odd rows are held out.
 
-    The knots are those of `DENSE_FORMS` that predict every second of the other rows best, from the rest of them.
+    The knots are those of `DENSE_FORMS` with the smallest error when each half of the other rows, taken in turns, is
+    predicted from the other half.
     """
     fitted, held = seconds.iloc[::2], seconds.iloc[1::2]
-    knots = min(DENSE_FORMS, key=lambda knots: _mean_error(_fitted(fitted.iloc[::2], knots), fitted.iloc[1::2]))
+    halves = fitted.iloc[::2], fitted.iloc[1::2]
+    folds = (halves, halves[::-1])
+    knots = min(DENSE_FORMS, key=lambda knots: sum(_mean_error(_fitted(a, knots), b) for a, b in folds))
     table = _fitted(fitted, knots)
     curve = Curve(table.counts, table.seconds)
     label = "layers and output head, every second token count"

@@ -17,7 +17,18 @@ CONTEXTS = (128, 4096)  # tokens a call attends to, between which decode attenti
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """One profile to build: its GPU, model, tensor parallelism, layer table and the sources to name."""
+    """One profile to build.
+
+    Parameters
+    ----------
+    name : str
+    gpu : str
+        As AIConfigurator's files name it.
+    model : ModelShape
+    tensor_parallel : int
+    layers : str
+        Vidur's operator table, without its ending.
+    """
 
     name: str
     gpu: str

@@ -75,6 +75,7 @@ def window_of(sample: Sample, seconds: Sequence[float], launches: Sequence[float
 
 def sample_seconds(cost: StepCost, sample: Sample, idle_start: float) -> float:
     """What a sample takes on engines with this step cost."""
-    seconds = [cost.step(*load) for load in sample.loads]
+    slowdown = cost.sustained_slowdown() if sample.is_power_bound else 0.0
+    seconds = [(1 + slowdown) * cost.step(*load) for load in sample.loads]
     launches = [cost.launch(load.num_tokens) if load.prefills else 0.0 for load in sample.loads]
     return window_of(sample, seconds, launches, idle_start).seconds

@@ -18,6 +18,7 @@ from sim.reference.scheduler import Plan, ReferenceScheduler
 from sim.request import Request
 from sim.settings import EngineSettings
 from sim.step_cost import StepCost
+from sim.sustained import SustainedPrefill
 from sim.timeline import MIXED, NOTHING, Stretch
 
 
@@ -52,6 +53,7 @@ class ReferenceEngine:
         self._scheduler = ReferenceScheduler(settings)
         self._token_ids = TokenIds()
         self._step_cost = step_cost
+        self._sustained = SustainedPrefill(step_cost.sustained_slowdown())
         self._frontend = Frontend(engine_id, clock, listener, delays, on_first_token)
         self._inbox = self._frontend.inbox
         self._wake_delay, self._start_delay, self._pause = delays.wake, delays.start, delays.pause
@@ -159,6 +161,7 @@ class ReferenceEngine:
         num_tokens = len(plan.decodes) + sum(num_new for _, num_new, _ in plan.prefills)
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
         duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks, plan.sharing)
+        duration = self._sustained.stretched(start, duration, num_tokens)
         duration = max(duration, at + self._step_cost.launch(num_tokens) - start)
         self._begin(Stretch(self._num_steps, start, duration, 0.0, MIXED, self._details(plan)), None)
 

@@ -30,6 +30,9 @@ class AffineCost:
     def launch(self, num_tokens):
         return 0.0
 
+    def sustained_slowdown(self):
+        return 0.0
+
 
 def simulated_calls(workload, deployment):
     """Call records of first come, first served on vLLM engines with one step in flight."""

@@ -29,6 +29,7 @@ def plain_profile():
         num_resident_tokens=0,
         num_graph_tokens=0,
         launch_seconds=0.0,
+        sustained_slowdown=0.0,
     )
     return msgspec.structs.replace(profile, name="plain", terms=terms)
 

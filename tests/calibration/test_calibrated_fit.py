@@ -8,10 +8,11 @@ from realexec.calibration.profile import calibrated_profile
 from realexec.calibration.raw import RawMeasurement
 from realexec.calibration.replay import replayed
 from realexec.calibration.samples import samples_of
-from sim.fitting.calibrated import coefficients_of, covariance, is_usable, predicted
+from sim.fitting.calibrated import coefficients_of, covariance, fit, is_usable, predicted
 from sim.fitting.forms import base_form
+from sim.fitting.samples import Load, Sample
 from sim.profile import load_profile
-from sim.step_cost import Sharing
+from sim.step_cost import UNSHARED, Sharing
 from tests.calibration.conftest import plain_profile
 
 
@@ -55,6 +56,18 @@ def test_sharing_is_found_where_it_is_cheaper(calibrated):
     assert again.counts[-1] == 32
     assert again.seconds[-1] < 0.5 * np.interp(32, first.counts, first.seconds)
     assert [form.chosen for form in calibrated[0].forms].count(True) == 1
+
+
+@pytest.mark.parametrize(("factors", "slowdown"), [((1.05, 1.05, 1.05, 1.05), 0.05), ((1.05, 0.95, 1.05, 0.95), 0.0)])
+def test_a_slowdown_of_sustained_prefills_is_found_where_all_points_have_it(make_raw, small_plan, factors, slowdown):
+    profile = plain_profile()
+    samples = samples_of(replayed(make_raw(small_plan, profile))[0])
+    load = Load(0, 0, ((2048, 0),), UNSHARED)
+    seconds = profile.step_cost(True).step(*load)
+    samples += [
+        Sample(str(n), "decode", False, True, False, seconds * f, 1, 0.0, True, (load,)) for n, f in enumerate(factors)
+    ]
+    assert fit(samples).terms.sustained_slowdown == pytest.approx(slowdown, abs=0.01)
 
 
 def test_no_sharing_is_found_where_there_is_none(make_raw, small_plan):

@@ -32,6 +32,9 @@ class RoundCost(StepCost):
     def launch(self, num_tokens: int) -> float:
         return 0.0
 
+    def sustained_slowdown(self) -> float:
+        return 0.0
+
 
 class Bench:
     """Runs one engine; `finished` maps request names to the instants the listener heard."""

@@ -261,6 +261,9 @@ class RoundCost:
     def launch(self, num_tokens: int) -> float:
         return 0.0
 
+    def sustained_slowdown(self) -> float:
+        return 0.0
+
 
 @pytest.fixture(scope="session")
 def round_cost():
