@@ -145,6 +145,7 @@ def _facts(shown: Profile) -> list[str]:
 
     measured, domain, engine = shown.measurement, shown.domain, shown.engine_defaults
     overheads = [f"{name} {1e3 * value:.3g} ms" for name, value in asdict(shown.overheads).items() if value]
+    chosen = [f"{name} {value:g}" for name in _CHOSEN if (value := getattr(shown.terms, name))]
     return [
         f"{shown.name}: {shown.model.name}, {shown.model.dtype}, on {measured.gpu} x{shown.tensor_parallel}",
         f"{measured.engine} {measured.engine_version}, measured {measured.date}",
@@ -155,7 +156,12 @@ def _facts(shown: Profile) -> list[str]:
         f"engine: {engine.num_blocks:,} blocks of {engine.block_size} tokens, {engine.max_num_seqs} sequences, "
         f"{engine.max_num_batched_tokens:,} tokens a step, {engine.max_model_len:,} a call",
         f"outside the steps: {', '.join(overheads) or 'nothing'}",
+        f"beside the terms: {', '.join(chosen) or 'nothing'}",
     ]
+
+
+#: What a fit chooses without a standard error (`sim.step_cost.StepTerms`).
+_CHOSEN = ("num_resident_tokens", "num_graph_tokens", "launch_seconds", "sustained_slowdown")
 
 
 def _terms_table(shown: Profile) -> Table:

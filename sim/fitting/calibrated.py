@@ -223,7 +223,7 @@ def _with_slowdown(terms: Terms, bound: Sequence[Sample], num_terms: int) -> tup
         _chosen(_record(f"{name}slowdown", num_terms + 1, slowed), is_kept),
     ]
     if is_kept:
-        terms = msgspec.structs.replace(terms, sustained_slowdown=rounded(slowdown(measured > 0)))
+        terms = msgspec.structs.replace(terms, sustained_slowdown=rounded(slowdown(np.full(len(bound), True))))
     return terms, record
 
 

@@ -50,11 +50,12 @@ def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
 
     Notes
     -----
-    Reading keys and values goes with bandwidth, query-key pairs with arithmetic; host time and the fixed part of decode
-    attention stay. What treats tokens alike follows the roofline (Williams, Waterman and Patterson, CACM 52(4), 2009):
-    streaming the weights takes the time of one token and goes with bandwidth, computing takes the slope between the
-    last two knots and goes with arithmetic, the larger decides; how far the measured card is from that at each count
-    is kept as a factor. KV blocks: 0.90 of the memory, less what the weights took on the measured card.
+    Reading keys and values goes with bandwidth, query-key pairs with arithmetic; host time, the fixed part of decode
+    attention and the slowdown of sustained prefills stay. What treats tokens alike follows the roofline (Williams,
+    Waterman and Patterson, CACM 52(4), 2009): streaming the weights takes the time of one token and goes with
+    bandwidth, computing takes the slope between the last two knots and goes with arithmetic, the larger decides; how
+    far the measured card is from that at each count is kept as a factor. KV blocks: 0.90 of the memory, less what the
+    weights took on the measured card.
     """
     streaming, arithmetic = measured.bandwidth / target.bandwidth, measured.flops / target.flops
     terms, engine = profile.terms, profile.engine_defaults

@@ -58,12 +58,6 @@ BUILDS = (
 )
 
 
-def fit_curve(counts: np.ndarray, seconds: np.ndarray, knots: tuple[int, ...]) -> CurveTable:
-    """Monotone curve through measured points."""
-    matrix = np.array([[1.0, *rises(count, knots)] for count in counts])
-    return curve_table(knots, np.cumsum(robust_nnls(matrix, seconds)))
-
-
 def dense_curve(seconds: pd.Series) -> tuple[CurveTable, Residual]:
     """Layers and output head by tokens in the step; odd rows are held out.
 
@@ -81,7 +75,9 @@ def dense_curve(seconds: pd.Series) -> tuple[CurveTable, Residual]:
 
 
 def _fitted(seconds: pd.Series, knots: tuple[int, ...]) -> CurveTable:
-    return fit_curve(seconds.index.to_numpy(float), seconds.to_numpy(), knots)
+    """Curve through measured points that never falls."""
+    matrix = np.array([[1.0, *rises(count, knots)] for count in seconds.index.to_numpy(float)])
+    return curve_table(knots, np.cumsum(robust_nnls(matrix, seconds.to_numpy())))
 
 
 def _mean_error(table: CurveTable, measured: pd.Series) -> float:
