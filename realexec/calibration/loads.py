@@ -11,6 +11,8 @@ from realexec.calibration.point import Limits, PlannedCall, Point, Wave
 
 _MAX_CONTEXT_TOKENS = 300_000  # read in one step: more would take a tenth of a second each, and as long to prefill
 
+_MIXED_OWN = (16, 144)  # tokens of a call's own behind prefixes in random order
+
 _IDLE_PROMPTS = (32, 300, 1000)
 _IDLE_GROUPS = (4, 8)  # calls sent at once
 
@@ -34,6 +36,9 @@ class Extent:
     cached : tuple of int
         Tokens computed before a chunk.
     shared : tuple of (shared tokens, own tokens, groups)
+        Calls of the groups take turns.
+    mixed : tuple of tuple of int
+        Prefixes that calls share in random order, their own prompts of random lengths.
     num_idle, num_repeats : int
         Calls into an idle engine of each length; repeats of prefill points.
     """
@@ -43,13 +48,21 @@ class Extent:
         (256, 192, 160, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1),
         (250, 201, 145, 113, 81, 57, 41, 29, 19, 13, 10, 9, 7, 5, 3, 1),
     )
-    num_hold_steps: int = 16
+    num_hold_steps: int = 12
     backgrounds: tuple[tuple[int, int], ...] = ((1, 64), (8, 512), (24, 2000), (32, 256), (64, 256), (128, 128))
     chunks: tuple[int, ...] = (8, 32, 64, 100, 128, 200, 256, 384, 512, 700, 1024, 1500, 1900, 3500, 7000, 14_000)
     cached: tuple[int, ...] = (512, 1024, 2048, 3072, 6144, 12_288)
     shared: tuple[tuple[int, int, int], ...] = (
-        *((tokens, own, 1) for tokens in (256, 512, 1024, 2048, 3584, 7168) for own in (16, 128, 400)),
+        *((tokens, own, 1) for tokens in (256, 512, 1024, 2048, 3584, 7168) for own in (16, 400)),
         *((tokens, 64, groups) for tokens in (512, 1536) for groups in (2, 4)),
+    )
+    mixed: tuple[tuple[int, ...], ...] = (
+        (1024, 256),
+        (1536, 512),
+        (1536, 1536),
+        (2048, 1024),
+        (768, 768, 768, 768),
+        (2304, 1536, 768),
     )
     num_idle: int = 12
     num_repeats: int = 3
@@ -112,21 +125,41 @@ def _background(name: str, num_calls: int, context: int, *, num_waves: int, limi
 def sharing_points(limits: Limits, extent: Extent) -> Iterator[Point]:
     """Staircases of calls behind cached prefixes."""
     for shared, own, groups in extent.shared:
-        shared = shared // limits.block_size * limits.block_size
-        if shared + own + _longest_output(extent) > limits.max_model_len:
-            continue
-        name = f"sharing {groups} x {shared}, own {own}"
-        prefixes = [(f"{name} prefix {group}", shared) for group in range(groups)]
-        sizes = [size for size in extent.staircases[0] if size <= _MAX_CONTEXT_TOKENS // (shared + own)]
-        free = replace(limits, num_blocks=limits.num_blocks - groups * shared // limits.block_size)
-        calls = staircase(name, sizes, own, extent.num_hold_steps, free)
-        sharing = tuple(
-            PlannedCall((prefixes[index % groups], *call.prompt), call.num_output_tokens)
-            for index, call in enumerate(calls)
-        )
-        # One token more than the prefix: the last token of a prompt is always computed.
-        warmers = tuple(PlannedCall((prefix, (f"{name} warmer", 1)), 1) for prefix in prefixes)
-        yield Point(name, "sharing", (), (warmers, sharing))
+        name = f"sharing {groups} x {_whole_blocks(shared, limits)}, own {own}"
+        yield from _sharing_point(name, (shared,) * groups, (own, own), limits, extent)
+    for prefixes in extent.mixed:
+        name = f"sharing {', '.join(str(_whole_blocks(tokens, limits)) for tokens in prefixes)} in random order"
+        yield from _sharing_point(name, prefixes, _MIXED_OWN, limits, extent)
+
+
+def _sharing_point(
+    name: str, prefixes: Sequence[int], own: tuple[int, int], limits: Limits, extent: Extent
+) -> Iterator[Point]:
+    """None where the engine's limits do not allow it. Prefixes take turns where all calls have as much of their own."""
+    prefixes = [_whole_blocks(tokens, limits) for tokens in prefixes]
+    shortest, longest = own
+    if max(prefixes) + longest + _longest_output(extent) > limits.max_model_len:
+        return
+    sizes = [size for size in extent.staircases[0] if size <= _MAX_CONTEXT_TOKENS // (max(prefixes) + longest)]
+    free = replace(limits, num_blocks=limits.num_blocks - sum(prefixes) // limits.block_size)
+    calls = staircase(name, sizes, longest, extent.num_hold_steps, free)
+    rng = np.random.default_rng([*prefixes, shortest])
+    order, owns = np.arange(len(calls)) % len(prefixes), np.full(len(calls), longest)
+    if shortest < longest:
+        order, owns = rng.integers(len(prefixes), size=len(calls)), rng.integers(shortest, longest + 1, len(calls))
+    texts = [(f"{name} prefix {index}", tokens) for index, tokens in enumerate(prefixes)]
+    sharing = tuple(
+        PlannedCall((texts[prefix], (text, num_tokens)), call.num_output_tokens)
+        for call, prefix, num_tokens in zip(calls, order.tolist(), owns.tolist(), strict=True)
+        for text, _ in call.prompt
+    )
+    # One token more than the prefix: the last token of a prompt is always computed.
+    warmers = tuple(PlannedCall((text, (f"{name} warmer", 1)), 1) for text in texts)
+    yield Point(name, "sharing", (), (warmers, sharing))
+
+
+def _whole_blocks(num_tokens: int, limits: Limits) -> int:
+    return num_tokens // limits.block_size * limits.block_size
 
 
 def idle_points(limits: Limits, extent: Extent) -> Iterator[Point]:

@@ -22,6 +22,7 @@ SYNCHRONOUS = Extent(
     backgrounds=((8, 512), (32, 256)),
     cached=(1024,),
     shared=((512, 64, 1),),
+    mixed=(),
     num_idle=4,
     num_repeats=2,
 )
@@ -35,6 +36,7 @@ SMALL = Extent(
     chunks=(16, 128, 256, 512, 1024, 1800, 3500),
     cached=(1024,),
     shared=((256, 32, 1), (512, 64, 1), (1024, 32, 1), (1024, 64, 2), (2048, 64, 1)),
+    mixed=((1024, 256),),
     num_idle=3,
     num_repeats=1,
 )

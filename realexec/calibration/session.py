@@ -196,7 +196,7 @@ def extent_of(async_scheduling: bool, small: bool) -> Extent:
         return SMALL if small else FULL
     if not small:
         return SYNCHRONOUS
-    return replace(SMALL, contexts=(512,), backgrounds=((8, 512),), shared=())
+    return replace(SMALL, contexts=(512,), backgrounds=((8, 512),), shared=(), mixed=())
 
 
 def limits_of(engine: Mapping[str, Any]) -> Limits:
