@@ -86,6 +86,7 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     synchronous_seconds_per_decode: float
     repeated_context: CurveTable | None = None
     num_resident_tokens: int = 0
+    num_parallel_calls: int = 0
     capture_sizes: tuple[int, ...] = ()
     seconds_per_mixed_step: float = 0.0
     num_graph_tokens: int = 0
@@ -365,6 +366,7 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
         seconds_per_step=per_step,
         repeated_context=None if terms.repeated_context is None else _curve(terms.repeated_context),
         num_resident_tokens=terms.num_resident_tokens,
+        num_parallel_calls=terms.num_parallel_calls,
         capture_sizes=terms.capture_sizes,
         seconds_per_mixed_step=terms.seconds_per_mixed_step + is_sync * terms.synchronous_seconds_per_mixed_step,
         seconds_per_mixed_decode=is_sync * terms.synchronous_seconds_per_mixed_decode,

@@ -21,12 +21,13 @@ class SharedTokens:
         self._num_holders: dict[Hashable, int] = {}
         self._num_repeated = 0
         self._num_distinct = 0
-        self._num_prefixes = 0
+        self._num_calls = 0
+        self._num_pairs = 0
 
     @property
     def sharing(self) -> Sharing:
         """Of the calls that have joined and not left."""
-        return Sharing(self._num_repeated, self._num_distinct, self._num_prefixes)
+        return Sharing(self._num_repeated, self._num_distinct, self._num_calls, self._num_pairs)
 
     def join(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Enter one call.
@@ -42,9 +43,10 @@ class SharedTokens:
             holders[block] = before + 1
             if before:
                 self._num_repeated += num_tokens
-                if before == 1:
-                    self._num_distinct += num_tokens
-                    self._num_prefixes += position == 0
+                self._num_distinct += num_tokens * (before == 1)
+                if position == 0:
+                    self._num_calls += 2 if before == 1 else 1
+                    self._num_pairs += before
 
     def leave(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Take out a call that joined with the same blocks."""
@@ -56,9 +58,10 @@ class SharedTokens:
                 continue
             holders[block] = before - 1
             self._num_repeated -= num_tokens
-            if before == 2:
-                self._num_distinct -= num_tokens
-                self._num_prefixes -= position == 0
+            self._num_distinct -= num_tokens * (before == 2)
+            if position == 0:
+                self._num_calls -= 2 if before == 2 else 1
+                self._num_pairs -= before - 1
 
 
 class StepSharing:

@@ -1,8 +1,8 @@
 """How long an engine step takes: the seam between scheduling and time, and the model fitted to measured engines.
 
 `StepCost` is what engines call. `ProfiledStepCost` is the one model behind every shipped profile; `sim.profile` builds
-it from a JSON file. Left out: who shares which prefix with whom. Three totals describe the sharing in a batch, so that
-a batch of several groups is treated as one of groups of their average size.
+it from a JSON file. Left out: who shares which prefix with whom, and in which order calls stand in a batch. Totals
+describe the sharing, as if the order were random.
 """
 
 from __future__ import annotations
@@ -27,40 +27,59 @@ class Sharing(NamedTuple):
         Reads of a token beyond its first: over all blocks that several of the calls hold, (calls - 1) x tokens.
     num_distinct_tokens : int
         Tokens in those blocks, each counted once.
-    num_prefixes : int
-        Prefixes that these tokens belong to: first blocks that several of the calls hold.
+    num_calls : int
+        Calls whose first block is held by others, too.
+    num_pairs : float
+        Pairs of calls with the same first block. Whole where calls stand in any order; where their order is known, what
+        a random order would need for as many different prefixes among neighbours.
     """
 
     num_repeated_tokens: int
     num_distinct_tokens: int
-    num_prefixes: int = 1
-
-    @property
-    def num_between_tokens(self) -> float:
-        """Shared tokens of the other prefixes, which are read before a token is read again."""
-        return self.num_distinct_tokens * (1 - 1 / max(self.num_prefixes, 1))
+    num_calls: int
+    num_pairs: float
 
 
 #: Of calls that share nothing.
-UNSHARED = Sharing(0, 0, 0)
+UNSHARED = Sharing(0, 0, 0, 0)
 
 
-def hit_share(sharing: Sharing, num_resident_tokens: int) -> float:
-    """Share of repeated reads that find their token in the GPU's cache.
+def hit_share(sharing: Sharing, num_decodes: int, num_resident_tokens: int, num_parallel_calls: int) -> float:
+    """Share of repeated reads that are as cheap as those of calls behind a single prefix.
 
-    All of them where at most `num_resident_tokens` tokens of other prefixes are read in between, none from four times
-    as many on, and in proportion between; all where `num_resident_tokens` is 0.
+    Parameters
+    ----------
+    sharing : Sharing
+    num_decodes : int
+        Calls of the step.
+    num_resident_tokens : int
+        Shared tokens that the GPU's cache holds: up to so many all repeated reads hit, from twice as many on none
+        because of that, in proportion between. 0: no limit, everything hits.
+    num_parallel_calls : int
+        Calls `W` whose attention runs at the same time. Of those, calls behind the same prefix read it together.
 
     Notes
     -----
-    A cache that drops what was used least recently loses everything of a cycle longer than itself. The ramp stands for
-    batches whose calls do not take turns, and for thread blocks that run side by side; where it begins is fitted to
-    calls behind two and four prefixes. One prefix of 3584 tokens of Llama-13B, which no cache of these cards holds, is
-    read again as cheaply as one of 256 (`sim/profiles/*.points`): neighbouring calls read it at the same time.
+    A call finds another one behind its prefix next to it with probability `s = 2 num_pairs / (num_calls (num_decodes -
+    1))`, as in a random order. Among `W` neighbours there are `g = (1 - (1 - s)^W) / s` different prefixes to read, of
+    `W` reads, `1` where all share one: the share of reads that are saved is `(W - g) / (W - 1)`. One prefix of 3584
+    tokens of Llama-13B, which no cache of these cards holds, is read again as cheaply as one of 256, four in random
+    order are not (`sim/profiles/*.points`).
     """
     if not num_resident_tokens:
         return 1.0
-    return min(1.0, max(0.0, (4 - sharing.num_between_tokens / num_resident_tokens) / 3))
+    resident = min(1.0, max(0.0, 2 - sharing[1] / num_resident_tokens))
+    if resident == 1.0 or num_parallel_calls < 2:
+        return resident
+    num_chances = sharing[2] * (num_decodes - 1)
+    same = min(1.0, 2 * sharing[3] / num_chances) if num_chances else 1.0
+    width = num_parallel_calls
+    return resident + (1 - resident) * (width - distinct_prefixes(same, width)) / (width - 1)
+
+
+def distinct_prefixes(same: float, num_calls: int) -> float:
+    """Different prefixes among `num_calls` calls, each pair of which has the same one with probability `same`."""
+    return (1 - (1 - same) ** num_calls) / same if same > 0 else float(num_calls)
 
 
 class StepCost(Protocol):
@@ -184,8 +203,9 @@ class StepTerms:
         cache; never more than `decode_context`, and beyond the last knot what it is there. None: as dear as the first
         time.
     num_resident_tokens : int
-        Tokens of other shared prefixes that may be read in between without the GPU's cache losing a token
-        (`hit_share`). 0: no limit.
+        Shared tokens that the GPU's cache holds (`hit_share`). 0: no limit.
+    num_parallel_calls : int
+        Calls whose attention runs at the same time (`hit_share`). 0: not known, none.
     capture_sizes : tuple of int
         Token counts of the CUDA graphs, ascending; a step with fewer tokens than the last of them runs as one of the
         next larger count. Empty: no padding shows.
@@ -212,6 +232,7 @@ class StepTerms:
     seconds_per_step: float = 0.0
     repeated_context: Curve | None = None
     num_resident_tokens: int = 0
+    num_parallel_calls: int = 0
     capture_sizes: tuple[int, ...] = ()
     seconds_per_mixed_step: float = 0.0
     seconds_per_mixed_decode: float = 0.0
@@ -243,12 +264,9 @@ class ProfiledStepCost:
     short ones on a long context, where `reading` is the last value of `decode_context`. A step without tokens costs
     nothing. Curves are tabulated, so that a step costs a few list look-ups.
 
-    Calls that read `R` tokens again, of `D` distinct shared ones in `G` prefixes, save of that::
+    Calls that read `R` tokens again save of that::
 
         R * hit_share * (decode_context(d) - min(decode_context(d), repeated_context(d)))
-
-    where `hit_share` falls from 1 to 0 as the tokens of the other prefixes, `D - D / G`, grow from
-    `num_resident_tokens` to four times as many.
     """
 
     __slots__ = (
@@ -322,7 +340,10 @@ class ProfiledStepCost:
     def _saved(self, num_decodes: int, sharing: Sharing) -> float:
         """What a batch that shares tokens takes less than one that reads each of them anew, in seconds."""
         saved = self._saved_per_token[num_decodes]
-        return saved * sharing[0] * hit_share(sharing, self.terms.num_resident_tokens) if saved else 0.0
+        if not saved:
+            return 0.0
+        terms = self.terms
+        return saved * sharing[0] * hit_share(sharing, num_decodes, terms.num_resident_tokens, terms.num_parallel_calls)
 
     def _tabulate(self, size: int) -> None:
         """Evaluate the curves at every count below `size`."""

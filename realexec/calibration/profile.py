@@ -10,8 +10,11 @@ from realexec.calibration.raw import RawMeasurement
 from realexec.calibration.replay import replayed
 from realexec.calibration.samples import samples_of
 from sim.fitting.calibrated import CalibratedFit, fit
+from sim.fitting.datasheet import num_parallel_calls
 from sim.fitting.samples import Sample
-from sim.profile import Domain, EngineDefaults, Measurement, ModelShape, Profile, check_profile
+from sim.profile import Domain, EngineDefaults, Measurement, ModelShape, Profile, check_profile, load_profile
+
+_VIRTUAL = "virtual (profile "
 
 _METHOD = (
     "Fitted to the steps of a calibration (dovetail calibrate): decode staircases, prefills beside decoding calls, "
@@ -42,11 +45,12 @@ def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tup
     ValueError
         When too little was measured for a fit.
     """
-    steps, warnings = replayed(raw)
+    parallel = _num_parallel_calls(raw.engine, model)
+    steps, warnings = replayed(raw, 0 if raw.engine["device"].startswith(_VIRTUAL) else parallel)
     samples = samples_of(steps)
     if len({sample.point for sample in samples if sample.kind != "client" and not sample.held_out}) < 5:
         raise ValueError("fewer than five points were measured: too few for a fit")
-    found = fit(samples, tuple(raw.engine["settings"].get("cudagraph_capture_sizes", ())))
+    found = fit(samples, tuple(raw.engine["settings"].get("cudagraph_capture_sizes", ())), parallel)
     profile = _profile(name, raw, model, samples, found)
     check_profile(profile, name)
     return profile, samples, warnings
@@ -76,6 +80,14 @@ def _profile(
         forms=found.forms,
         uncertainty=found.uncertainty,
     )
+
+
+def _num_parallel_calls(engine: dict[str, Any], model: ModelShape) -> int:
+    """Calls whose attention runs at the same time. A virtual device has those of its profile, in no order."""
+    device = engine["device"]
+    if device.startswith(_VIRTUAL):
+        return load_profile(device.removeprefix(_VIRTUAL).removesuffix(")")).terms.num_parallel_calls
+    return num_parallel_calls(device, max(1, model.num_kv_heads // engine["tensor_parallel_size"]))
 
 
 def _measurement(engine: dict[str, Any]) -> Measurement:

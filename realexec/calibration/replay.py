@@ -4,6 +4,8 @@ An engine's records say how many calls decoded in a step and how many tokens it 
 shared a prefix. That follows from the order of admission, since a point's calls are served first come, first served
 and none is preempted: every prefilling call but the last completes, the last gets the rest. A step whose decoding calls
 or context then differ from the records ends the replay of its point; nothing is guessed.
+
+Calls stand in a batch in their order, so it is known, too, how many prefixes neighbours have.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pandas as pd
+from scipy.optimize import brentq
 
 from realexec.calibration.raw import RawMeasurement
-from sim.step_cost import UNSHARED, Sharing
+from sim.step_cost import UNSHARED, Sharing, distinct_prefixes
 
 
 class Step(NamedTuple):
@@ -52,8 +55,15 @@ class _Call:
         self.num_left -= 1
 
 
-def replayed(raw: RawMeasurement) -> tuple[list[Step], list[str]]:
-    """Every step of every point, and one line for each point that could not be followed to its end."""
+def replayed(raw: RawMeasurement, num_parallel_calls: int = 0) -> tuple[list[Step], list[str]]:
+    """Every step of every point, and one line for each point that could not be followed to its end.
+
+    Parameters
+    ----------
+    raw : RawMeasurement
+    num_parallel_calls : int
+        Neighbours in a batch whose prefixes are counted (`sim.step_cost.hit_share`); 0: taken as in random order.
+    """
     steps: list[Step] = []
     broken: list[str] = []
     for point in raw.points.itertuples():
@@ -64,17 +74,17 @@ def replayed(raw: RawMeasurement) -> tuple[list[Step], list[str]]:
             & (raw.steps.started_at < point.finished_at)
         ]
         try:
-            steps.extend(_point_steps(point, calls, rows))
+            steps.extend(_point_steps(point, calls, rows, num_parallel_calls))
         except LookupError as error:
             broken.append(f"point {point.point!r}: {error.args[0]}")
     return steps, broken
 
 
-def _point_steps(point: Any, calls: pd.DataFrame, rows: pd.DataFrame) -> Iterator[Step]:
+def _point_steps(point: Any, calls: pd.DataFrame, rows: pd.DataFrame, num_parallel_calls: int) -> Iterator[Step]:
     order = calls.assign(place=range(len(calls))).sort_values(["scheduled_at", "place"], kind="stable")
     waiting = [_Call(row) for row in order.itertuples()]
     decoding: list[_Call] = []
-    before = None
+    before, sharing, has_changed = None, UNSHARED, False
     for row in rows.sort_values("finished_at").itertuples():
         is_first = _is_idle(decoding, waiting) and (before is None or row.started_at > before)
         context = sum(call.num_prompt + call.num_generated for call in decoding)
@@ -83,14 +93,17 @@ def _point_steps(point: Any, calls: pd.DataFrame, rows: pd.DataFrame) -> Iterato
                 f"step {row.step} decoded {row.num_decodes} calls with {row.num_context_tokens} tokens, the replay "
                 f"{len(decoding)} with {context}"
             )
-        sharing = _sharing(decoding)
+        if has_changed:
+            sharing = _sharing(decoding, num_parallel_calls)
         prefills, completed = _chunks(waiting, row)
         for call in decoding:
             call.generate()
         for call in completed:
             waiting.remove(call)
             call.generate()
-        decoding = [call for call in (*decoding, *completed) if call.num_left]
+        has_changed = bool(completed) or not all(call.num_left for call in decoding)
+        if has_changed:
+            decoding = [call for call in (*decoding, *completed) if call.num_left]
         since = row.started_at if is_first or before is None else before
         before = row.finished_at
         yield Step(
@@ -128,14 +141,33 @@ def _chunks(waiting: list[_Call], row: Any) -> tuple[tuple[tuple[int, int], ...]
     return tuple(chunks), completed
 
 
-def _sharing(decoding: list[_Call]) -> Sharing:
+def _sharing(decoding: list[_Call], num_parallel_calls: int) -> Sharing:
     """What the decoding calls share: those of one prefix hold the blocks that were cached when they came."""
     groups: dict[str, list[int]] = {}
     for call in decoding:
         if call.prefix and call.num_cached:
             groups.setdefault(call.prefix, []).append(call.num_cached)
-    shared = [cached for cached in groups.values() if len(cached) > 1]
+    shared = {prefix: cached for prefix, cached in groups.items() if len(cached) > 1}
     if not shared:
         return UNSHARED
-    num_distinct = sum(max(cached) for cached in shared)
-    return Sharing(sum(sum(cached) for cached in shared) - num_distinct, num_distinct, len(shared))
+    num_distinct = sum(max(cached) for cached in shared.values())
+    num_repeated = sum(sum(cached) for cached in shared.values()) - num_distinct
+    num_calls = sum(len(cached) for cached in shared.values())
+    num_pairs = sum(len(cached) * (len(cached) - 1) / 2 for cached in shared.values())
+    if 1 < num_parallel_calls < len(decoding):
+        order = [call.prefix if call.prefix in shared else f"alone {index}" for index, call in enumerate(decoding)]
+        num_pairs = _same_share(order, num_parallel_calls) * num_calls * (len(decoding) - 1) / 2
+    return Sharing(num_repeated, num_distinct, num_calls, num_pairs)
+
+
+def _same_share(order: list[str], width: int) -> float:
+    """How often two calls of a random order would have the same prefix, were as many among `width` neighbours."""
+    windows = [len(set(order[first : first + width])) for first in range(len(order) - width + 1)]
+    num_prefixes = sum(windows) / len(windows)
+    if num_prefixes >= width:
+        return 0.0
+    return (
+        float(brentq(lambda same: distinct_prefixes(same, width) - num_prefixes, 1e-9, 1.0))
+        if num_prefixes > 1
+        else 1.0
+    )

@@ -62,7 +62,7 @@ class CalibratedFit:
     residuals: tuple[Residual, ...]
 
 
-def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> CalibratedFit:
+def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = (), num_parallel_calls: int = 0) -> CalibratedFit:
     """Fit all samples that are not held out.
 
     Parameters
@@ -70,12 +70,14 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = ()) -> Calib
     samples : sequence of Sample
     capture_sizes : tuple of int
         Of the engine's CUDA graphs; padding to them is one of the refinements.
+    num_parallel_calls : int
+        As in `sim.step_cost.hit_share`; 0 where nobody knows.
     """
     usable = [sample for sample in samples if is_usable(sample)]
     fitted = [s for s in usable if not (s.held_out or s.is_power_bound or is_beyond_forms(s))]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     overlapped = [sample for sample in fitted if sample.asynchronous]
-    form, record = choose_form(overlapped or fitted, capture_sizes)
+    form, record = choose_form(overlapped or fitted, capture_sizes, num_parallel_calls)
     if overlapped and len(overlapped) < len(fitted):
         form, more = choose_synchronous(form, fitted)
         record += more
@@ -100,9 +102,12 @@ def is_beyond_forms(sample: Sample) -> bool:
     return is_short and not sample.has_prefills
 
 
-def choose_form(samples: Sequence[Sample], capture_sizes: tuple[int, ...]) -> tuple[StepForm, list[Form]]:
+def choose_form(
+    samples: Sequence[Sample], capture_sizes: tuple[int, ...], num_parallel_calls: int = 0
+) -> tuple[StepForm, list[Form]]:
     """The form that cross-validation keeps, and the record of all tried."""
-    return _search("base", base_form(samples), refinements(samples, capture_sizes), samples)
+    base = base_form(samples, num_parallel_calls)
+    return _search("base", base, refinements(samples, capture_sizes), samples)
 
 
 def choose_synchronous(form: StepForm, samples: Sequence[Sample]) -> tuple[StepForm, list[Form]]:

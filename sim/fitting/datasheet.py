@@ -27,22 +27,51 @@ class Card:
     bandwidth : float, bytes per second
     flops : float, dense fp16 tensor operations per second
     memory : float, bytes
+    num_multiprocessors : int
     """
 
     name: str
     bandwidth: float
     flops: float
     memory: float
+    num_multiprocessors: int
 
 
 #: NVIDIA's datasheets, without sparsity.
-A100_80GB = Card("NVIDIA A100 80GB (SXM)", 2039e9, 312e12, 80e9)
-RTX_A6000 = Card("NVIDIA RTX A6000 48GB", 768e9, 154.8e12, 48e9)
-H100_80GB = Card("NVIDIA H100 80GB (SXM)", 3350e9, 989.4e12, 80e9)
-H200_141GB = Card("NVIDIA H200 141GB (SXM)", 4800e9, 989.4e12, 141e9)
+A100_80GB = Card("NVIDIA A100 80GB (SXM)", 2039e9, 312e12, 80e9, 108)
+RTX_A6000 = Card("NVIDIA RTX A6000 48GB", 768e9, 154.8e12, 48e9, 84)
+H100_80GB = Card("NVIDIA H100 80GB (SXM)", 3350e9, 989.4e12, 80e9, 132)
+H200_141GB = Card("NVIDIA H200 141GB (SXM)", 4800e9, 989.4e12, 141e9, 132)
 
 #: By the names that commands take.
 CARDS = {"a100-80gb": A100_80GB, "rtx-a6000": RTX_A6000, "h100-80gb": H100_80GB, "h200-141gb": H200_141GB}
+
+#: By what their drivers call them. An H100 for PCIe is another card, with fewer multiprocessors.
+_DEVICES = {
+    "NVIDIA A100-SXM4-80GB": A100_80GB,
+    "NVIDIA RTX A6000": RTX_A6000,
+    "NVIDIA H100 80GB HBM3": H100_80GB,
+    "NVIDIA H200": H200_141GB,
+}
+
+
+def num_parallel_calls(device: str, num_kv_heads: int) -> int:
+    """Calls whose attention a card runs at the same time when many decode; 0 where the card is not known.
+
+    Parameters
+    ----------
+    device : str
+        Name from its driver.
+    num_kv_heads : int
+        Heads of keys and values on this card.
+
+    Notes
+    -----
+    FlashAttention gives each head of keys and values of each call to one thread block, and a multiprocessor runs one at
+    a time, in the order of calls: so many blocks side by side belong to so many calls, the last one not whole.
+    """
+    card = _DEVICES.get(device)
+    return -(-card.num_multiprocessors // num_kv_heads) if card else 0
 
 
 def scaled(profile: Profile, measured: Card, target: Card) -> Profile:

@@ -10,7 +10,7 @@ from sim.fitting.forms import IDLE_START, StepForm
 from sim.fitting.linear import rises
 from sim.fitting.samples import Load, Sample
 from sim.fitting.windows import window_of
-from sim.step_cost import Sharing, hit_share, padded_counts
+from sim.step_cost import hit_share, padded_counts
 
 
 class Design:
@@ -89,7 +89,7 @@ def _launch(form: StepForm, load: Load) -> float:
 
 def _row(form: StepForm, load: Load, num_padded: int, is_async: bool) -> list[float]:
     """A step's row, in the order of `StepForm.names`, without the attention of its chunks."""
-    cheap = _num_cheap_tokens(form, load.sharing)
+    cheap = _num_cheap_tokens(form, load)
     return [
         1.0,
         *rises(num_padded, form.dense),
@@ -119,11 +119,12 @@ def _num_charged(name: str, load: Load) -> float:
     return float(counts[name])
 
 
-def _num_cheap_tokens(form: StepForm, sharing: Sharing) -> float:
+def _num_cheap_tokens(form: StepForm, load: Load) -> float:
     """Repeated reads that find their token in the GPU's cache."""
     if not form.repeated_context:
         return 0.0
-    return sharing.num_repeated_tokens * hit_share(sharing, form.num_resident_tokens)
+    share = hit_share(load.sharing, load.num_decodes, form.num_resident_tokens, form.num_parallel_calls)
+    return load.sharing.num_repeated_tokens * share
 
 
 def _hats(count: float, knots: Sequence[int], amount: float) -> list[float]:

@@ -16,7 +16,7 @@ from sim.profile import CurveTable, Terms
 IDLE_START = "idle_start"
 
 #: Limits that are tried for the tokens in a GPU's cache. 50 MB hold 2441 of a layer of Llama 13B in 16 bits.
-_RESIDENT = (256, 384, 512, 640, 768, 1024, 1536, 2048, 3072, 4096)
+_RESIDENT = (384, 512, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
 
 #: Launches that are tried, in seconds.
 _LAUNCH = tuple(milliseconds / 1000 for milliseconds in range(16, 51, 2))
@@ -51,7 +51,8 @@ class StepForm:
         Batch sizes between which the cost of a context token is interpolated.
     repeated_context : tuple of int
         Batch sizes between which the cost of reading a token again is; empty: no cheaper than the first.
-    num_resident_tokens : int
+    num_resident_tokens, num_parallel_calls : int
+        As in `sim.step_cost.hit_share`; the second is the card's and the model's, and not fitted.
     capture_sizes : tuple of int
     per_prefill, per_mixed_step : bool
         Whether each chunk, and each step with chunks, has a fixed cost.
@@ -68,6 +69,7 @@ class StepForm:
     decode_context: tuple[int, ...] = (1,)
     repeated_context: tuple[int, ...] = ()
     num_resident_tokens: int = 0
+    num_parallel_calls: int = 0
     capture_sizes: tuple[int, ...] = ()
     per_prefill: bool = False
     per_mixed_step: bool = False
@@ -114,6 +116,7 @@ class StepForm:
                 curve("repeated_context", self.repeated_context, rising=False) if self.repeated_context else None
             ),
             num_resident_tokens=self.num_resident_tokens,
+            num_parallel_calls=self.num_parallel_calls if self.num_resident_tokens else 0,
             capture_sizes=self.capture_sizes,
             seconds_per_mixed_step=rounded(values.get("seconds_per_mixed_step", 0.0)),
             num_graph_tokens=self.num_graph_tokens,
@@ -122,13 +125,14 @@ class StepForm:
         )
 
 
-def base_form(samples: Sequence[Sample]) -> StepForm:
+def base_form(samples: Sequence[Sample], num_parallel_calls: int = 0) -> StepForm:
     """The simplest form: weights streamed or tokens computed, a fixed cost of decoding, one cost of context."""
     most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
     most_decodes = max(load.num_decodes for sample in samples for load in sample.loads)
     return StepForm(
         dense=_up_to((1, 128, 256, 512, 1024, 2048, 4096, 8192, 16384), most_tokens),
         decode_batch=_up_to((1, 16, 64, 128, 256, 512, 1024), most_decodes),
+        num_parallel_calls=num_parallel_calls,
     )
 
 
