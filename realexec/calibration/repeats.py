@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from sim.fitting.medians import same_window
 from sim.fitting.samples import Sample
 
 
@@ -34,19 +35,17 @@ class Repeats(NamedTuple):
 def repeated_windows(samples: Sequence[Sample]) -> Repeats | None:
     """The noise of windows with prefills under asynchronous scheduling; None where none was measured twice.
 
-    Windows repeat each other when their steps decode as many calls and prefill the same chunks. Their context may
-    differ by what was generated meanwhile. Windows of an idle engine are left out.
+    Windows of an idle engine are left out.
 
     Notes
     -----
     The mean of n windows is nearer to each of them than the mean that many more would have: the variance of x - mean(x)
     is (n - 1) / n of that of x (Bessel's correction). Deviations are scaled up by its root.
     """
-    groups: dict[tuple[object, ...], list[float]] = {}
+    groups: dict[Hashable, list[float]] = {}
     for sample in samples:
         if sample.has_prefills and sample.asynchronous and not sample.is_first:
-            key = tuple((load.num_decodes, load.prefills) for load in sample.loads)
-            groups.setdefault(key, []).append(sample.seconds)
+            groups.setdefault(same_window(sample), []).append(sample.seconds)
     repeated = [np.array(seconds) for seconds in groups.values() if len(seconds) > 1]
     if not repeated:
         return None

@@ -17,6 +17,7 @@ import numpy as np
 from sim.fitting.design import Design
 from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements, synchronous_refinements
 from sim.fitting.linear import huber_lstsq
+from sim.fitting.medians import with_medians
 from sim.fitting.output import residual, rounded
 from sim.fitting.samples import Sample
 from sim.fitting.windows import sample_seconds
@@ -68,12 +69,13 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = (), num_para
     Parameters
     ----------
     samples : sequence of Sample
+        Windows that repeat each other count as one, of the median time.
     capture_sizes : tuple of int
         Of the engine's CUDA graphs; padding to them is one of the refinements.
     num_parallel_calls : int
         As in `sim.step_cost.hit_share`; 0 where nobody knows.
     """
-    usable = [sample for sample in samples if is_usable(sample)]
+    usable = [sample for sample in with_medians(samples) if is_usable(sample)]
     fitted = [s for s in usable if not (s.held_out or s.is_power_bound or is_beyond_forms(s))]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     overlapped = [sample for sample in fitted if sample.asynchronous]

@@ -37,7 +37,7 @@ class Sample(NamedTuple):
     seconds : float
         Of all loads together.
     num_steps : int
-        Steps that the median is over; 1 for a window.
+        Steps, or windows, that the median is over.
     noise : float, seconds
         Standard error of the median; 0 for windows.
     is_power_bound : bool
