@@ -135,13 +135,14 @@ def residuals_table(profile: Profile) -> Table:
 
 
 def write_samples(folder: Path, samples: Sequence[Sample], profile: Profile) -> None:
-    """`samples.csv.gz` with what the profile says of each, and `residuals.png`."""
+    """`samples.csv.gz` with what the profile says of each, and `residuals.png`, where repeats are their median."""
     from dovetail.residual_plot import draw_residuals
+    from sim.fitting.medians import with_medians
 
     frame = sample_frame(samples, profile)
     folder.mkdir(parents=True, exist_ok=True)
     frame.to_csv(folder / "samples.csv.gz", index=False, float_format="%.8g")
-    draw_residuals(frame, profile, folder / "residuals.png")
+    draw_residuals(sample_frame(with_medians(samples), profile), profile, folder / "residuals.png")
 
 
 def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
@@ -158,5 +159,5 @@ def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
 def _load_text(load: Load) -> str:
     """Decodes x context, and each chunk as new+computed."""
     chunks = "".join(f" {new}+{computed}" for new, computed in load.prefills)
-    shared = " shared {}/{} in {}".format(*load.sharing) if load.sharing[0] else ""
+    shared = " shared {}/{} by {} in {:.5g} pairs".format(*load.sharing) if load.sharing[0] else ""
     return f"{load.num_decodes}x{load.num_context_tokens}{chunks}{shared}"

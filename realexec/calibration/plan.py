@@ -78,7 +78,7 @@ def warm_up(limits: Limits) -> Point:
 
 
 def _draw_held_out(points: Sequence[Point], rng: np.random.Generator) -> set[str]:
-    """Names of a fifth of each kind that a fit uses."""
+    """Names of a fifth of each kind that a fit uses; of windows with prefills `realexec.calibration.samples` draws."""
     held_out: set[str] = set()
     for kind in ("decode", "prefill", "sharing"):
         names = [point.name for point in points if point.kind == kind]

@@ -18,8 +18,9 @@ _VIRTUAL = "virtual (profile "
 
 _METHOD = (
     "Fitted to the steps of a calibration (dovetail calibrate): decode staircases, prefills beside decoding calls, "
-    "calls that share prefixes, calls into an idle engine. A fifth of the points of each kind, drawn at random, was "
-    "held out; the form was chosen by cross-validation over the others."
+    "calls that share prefixes, calls into an idle engine. Of windows that were measured several times the median "
+    "counts. A fifth was held out, drawn at random: of the points, and of the different windows with prefills beside "
+    "each background; the form was chosen by cross-validation over the others."
 )
 
 
@@ -36,7 +37,7 @@ def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tup
     -------
     profile : Profile
     samples : list of Sample
-        What it was fitted to, and what was held out.
+        What it was fitted to, and what was held out, with every repeat.
     warnings : list of str
         One line for each point that could not be followed.
 
