@@ -88,7 +88,7 @@ def _num_parallel_calls(engine: dict[str, Any], model: ModelShape) -> int:
     device = engine["device"]
     if device.startswith(_VIRTUAL):
         return load_profile(device.removeprefix(_VIRTUAL).removesuffix(")")).terms.num_parallel_calls
-    return num_parallel_calls(device, max(1, model.num_kv_heads // engine["tensor_parallel_size"]))
+    return num_parallel_calls(device, model.num_kv_heads // engine["tensor_parallel_size"])
 
 
 def _measurement(engine: dict[str, Any]) -> Measurement:

@@ -94,7 +94,7 @@ def _point_steps(point: Any, calls: pd.DataFrame, rows: pd.DataFrame, num_parall
                 f"{len(decoding)} with {context}"
             )
         if has_changed:
-            sharing = _sharing(decoding, num_parallel_calls)
+            sharing = batch_sharing(decoding, num_parallel_calls)
         prefills, completed = _chunks(waiting, row)
         for call in decoding:
             call.generate()
@@ -141,8 +141,11 @@ def _chunks(waiting: list[_Call], row: Any) -> tuple[tuple[tuple[int, int], ...]
     return tuple(chunks), completed
 
 
-def _sharing(decoding: list[_Call], num_parallel_calls: int) -> Sharing:
-    """What the decoding calls share: those of one prefix hold the blocks that were cached when they came."""
+def batch_sharing(decoding: list[_Call], num_parallel_calls: int) -> Sharing:
+    """What the decoding calls share: those of one prefix hold the blocks that were cached when they came.
+
+    With `num_parallel_calls`, pairs are what a random order would need for as many prefixes among so many neighbours.
+    """
     groups: dict[str, list[int]] = {}
     for call in decoding:
         if call.prefix and call.num_cached:

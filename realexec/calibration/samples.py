@@ -8,22 +8,17 @@ Where the launch outlasts the step ahead and the prefill itself, the device wait
 fast the host is.
 
 With synchronous scheduling nothing overlaps, and a step is a window of its own.
-
-The windows of single prefills and bursts are measured several times, in points of their own. What is held out is
-therefore not the point: the different windows beside a background are dealt into parts, and some parts, with all their
-repeats, are never fitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
+from realexec.calibration.parts import in_parts, mode_suffix
 from realexec.calibration.replay import Step
-from sim.fitting.medians import same_window
 from sim.fitting.samples import Load, Sample
 from sim.sustained import FULL_CLOCKS
 
@@ -33,10 +28,6 @@ _NUM_TRANSIENT = 2
 #: Of many steps with prefills in a row: those at either end that are left out, and the fewest that make a sample.
 _NUM_EDGE = 2
 _FEWEST_LONG = 3
-
-#: Parts into which the windows beside a background are dealt; of all parts this share is held out.
-_NUM_PARTS = 5
-_SHARE_HELD_OUT = 0.2
 
 
 def samples_of(steps: Sequence[Step]) -> list[Sample]:
@@ -48,41 +39,7 @@ def samples_of(steps: Sequence[Step]) -> list[Sample]:
     samples: list[Sample] = []
     for _, of_point in groupby(steps, key=lambda step: (step.asynchronous, step.point)):
         samples.extend(_point_samples(list(of_point)))
-    return _in_parts(samples)
-
-
-def _in_parts(samples: list[Sample]) -> list[Sample]:
-    """Samples with the windows beside each background dealt into parts at random, their points named after those."""
-    found: dict[tuple[bool, str], set[Any]] = {}
-    for sample in samples:
-        if _is_repeated(sample):
-            found.setdefault((sample.asynchronous, _background(sample)), set()).add(same_window(sample))
-    rng = np.random.default_rng(0)
-    parts = {
-        (background, window): place % _NUM_PARTS
-        for background in sorted(found)
-        for place, window in enumerate(rng.permutation(np.array([*sorted(found[background]), None], dtype=object)[:-1]))
-    }
-    named = sorted({(background, part) for (background, _), part in parts.items()})
-    is_held_out = rng.permutation(len(named)) < round(_SHARE_HELD_OUT * len(named))
-    held_out = dict(zip(named, is_held_out.tolist(), strict=True))
-    return [_in_part(sample, parts, held_out) if _is_repeated(sample) else sample for sample in samples]
-
-
-def _in_part(sample: Sample, parts: Mapping[Any, int], held_out: Mapping[Any, bool]) -> Sample:
-    background = (sample.asynchronous, _background(sample))
-    part = parts[background, same_window(sample)]
-    name = f"{background[1]}, part {part}{_mode(sample.asynchronous)}"
-    return sample._replace(point=name, held_out=held_out[background, part])
-
-
-def _is_repeated(sample: Sample) -> bool:
-    return sample.kind == "prefill" and sample.has_prefills and not (sample.is_first or sample.is_power_bound)
-
-
-def _background(sample: Sample) -> str:
-    """Name of the point without the number of the repeat, which stands behind its last comma."""
-    return sample.point.removesuffix(_mode(sample.asynchronous)).rpartition(",")[0]
+    return in_parts(samples)
 
 
 def _point_samples(steps: list[Step]) -> Iterator[Sample]:
@@ -149,13 +106,9 @@ def _window_sample(steps: Sequence[Step]) -> Sample:
     return _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
 
 
-def _mode(is_async: bool) -> str:
-    return " (asynchronous)" if is_async else " (synchronous)"
-
-
 def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int, noise: float) -> Sample:
     return Sample(
-        point=step.point + _mode(step.asynchronous),
+        point=step.point + mode_suffix(step.asynchronous),
         kind=step.kind,
         held_out=step.held_out,
         asynchronous=step.asynchronous,

@@ -71,7 +71,11 @@ def num_parallel_calls(device: str, num_kv_heads: int) -> int:
     a time, in the order of calls: so many blocks side by side belong to so many calls, the last one not whole.
     """
     card = _DEVICES.get(device)
-    return -(-card.num_multiprocessors // num_kv_heads) if card else 0
+    return _num_parallel_calls(card, num_kv_heads) if card else 0
+
+
+def _num_parallel_calls(card: Card, num_kv_heads: int) -> int:
+    return -(-card.num_multiprocessors // max(1, num_kv_heads))
 
 
 def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
@@ -84,13 +88,14 @@ def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
     Waterman and Patterson, CACM 52(4), 2009): streaming the weights takes the time of one token and goes with
     bandwidth, computing takes the slope between the last two knots and goes with arithmetic, the larger decides; how
     far the measured card is from that at each count is kept as a factor. KV blocks: 0.90 of the memory, less what the
-    weights took on the measured card.
+    weights took on the measured card. The target's cache is taken as large as the measured one's.
     """
     streaming, arithmetic = measured.bandwidth / target.bandwidth, measured.flops / target.flops
     terms, engine = profile.terms, profile.engine_defaults
     block_bytes = engine.block_size * engine.kv_bytes_per_token
     lost_bytes = 0.9 * (measured.memory - target.memory) * profile.tensor_parallel
     repeated = terms.repeated_context
+    parallel = _num_parallel_calls(target, profile.model.num_kv_heads // profile.tensor_parallel)
     return msgspec.structs.replace(
         profile,
         name=f"{profile.name} scaled to {target.name}",
@@ -106,6 +111,7 @@ def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
             repeated_context=None if repeated is None else _times(repeated, streaming),
             seconds_per_attention_pair=terms.seconds_per_attention_pair * arithmetic,
             seconds_per_prefill_token=terms.seconds_per_prefill_token * arithmetic,
+            num_parallel_calls=parallel if terms.num_parallel_calls else 0,
         ),
         residuals=(),
         forms=(),

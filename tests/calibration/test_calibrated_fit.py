@@ -36,17 +36,17 @@ def test_held_out_points_are_predicted_within_a_percent(calibrated):
 @pytest.mark.parametrize(
     "step",
     [
-        (1, 500, (), (0, 0)),
-        (24, 24 * 300, (), (0, 0)),
-        (16, 16 * 500, ((512, 0),), (0, 0)),
-        (0, 0, ((900, 1024),), (0, 0)),
-        (20, 20 * 900, (), (19 * 768, 768)),
+        (1, 500, (), UNSHARED),
+        (24, 24 * 300, (), UNSHARED),
+        (16, 16 * 500, ((512, 0),), UNSHARED),
+        (0, 0, ((900, 1024),), UNSHARED),
+        (20, 20 * 900, (), Sharing(19 * 768, 768, 20, 190)),
     ],
 )
 def test_steps_that_no_point_had_cost_what_they_cost_the_known_engine(calibrated, known, step):
     num_decodes, context, prefills, sharing = step
     costs = [profile.step_cost(True) for profile in (calibrated[0], known)]
-    again, before = (cost.step(num_decodes, context, prefills, Sharing(*sharing)) for cost in costs)
+    again, before = (cost.step(num_decodes, context, prefills, sharing) for cost in costs)
     assert again == pytest.approx(before, rel=0.02)
 
 

@@ -1,13 +1,15 @@
 """What each step ran is worked out from a point's calls, or the point is given up."""
 
 import gzip
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from realexec.calibration.raw import RawMeasurement
-from realexec.calibration.replay import replayed
+from realexec.calibration.replay import _Call, batch_sharing, replayed
 from realexec.calibration.samples import samples_of
+from sim.step_cost import hit_share
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def test_the_first_step_of_an_idle_engine_is_told_from_the_others(steps, known):
 def test_calls_with_one_cached_prefix_share_its_tokens(steps):
     shared = [step.sharing for step in steps if step.point.startswith("sharing 1 x 512") and step.num_decodes == 8]
     assert shared
-    assert all(each == (7 * 512, 512, 1) for each in shared)
+    assert all(each == (7 * 512, 512, 8, 28) for each in shared)
 
 
 def test_a_point_whose_records_do_not_add_up_is_given_up(raw):
@@ -93,3 +95,28 @@ def test_a_folder_without_a_calibration_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"no engine\.json"):
         read_raw(tmp_path)
+
+
+def call(prefix, name):
+    """A decoding call behind a cached prefix of 512 tokens."""
+    fields = {"prefix": prefix, "num_prompt_tokens": 600, "num_cached_tokens": 512, "num_output_tokens": 5}
+    return SimpleNamespace(Index=name, **fields)
+
+
+@pytest.mark.parametrize(
+    ("order", "num_different"), [("aabb" * 8, 2.3), ("ab" * 16, 2), ("abcd" * 8, 4), ("a" * 32, 1), ("abac" * 8, 3)]
+)
+def test_neighbours_in_a_known_order_have_as_many_prefixes_as_counted(order, num_different):
+    """`hit_share` of a random order with these pairs has as many prefixes among four neighbours as this order."""
+    sharing = batch_sharing([_Call(call(prefix, index)) for index, prefix in enumerate(order)], 4)
+    windows = [len(set(order[first : first + 4])) for first in range(len(order) - 3)]
+    counted = sum(windows) / len(windows)
+    assert counted == pytest.approx(num_different, abs=0.3)
+    assert sharing.num_calls == 32
+    # So many tokens that the cache holds none of them.
+    assert hit_share(sharing._replace(num_distinct_tokens=10**6), 32, 1000, 4) == pytest.approx((4 - counted) / 3)
+
+
+def test_without_a_width_calls_count_as_in_random_order():
+    sharing = batch_sharing([_Call(call(prefix, index)) for index, prefix in enumerate("ab" * 4 + "x")], 0)
+    assert sharing == (6 * 512, 2 * 512, 8, 12)

@@ -1,11 +1,21 @@
 """Calls that share cached tokens: who counts them, and what they save."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.sharing import SharedTokens
-from sim.step_cost import UNSHARED, Curve, ProfiledStepCost, Sharing, StepTerms, hit_share, padded_counts
+from sim.step_cost import (
+    UNSHARED,
+    Curve,
+    ProfiledStepCost,
+    Sharing,
+    StepTerms,
+    distinct_prefixes,
+    hit_share,
+    padded_counts,
+)
 from tests.calibration.conftest import plain_profile
 
 TERMS = StepTerms(
@@ -13,10 +23,16 @@ TERMS = StepTerms(
     decode_context=Curve((1, 8), (4e-7, 2e-7)),
     repeated_context=Curve((2, 16), (3e-7, 5e-8)),
     num_resident_tokens=1000,
+    num_parallel_calls=4,
 )
 COST = ProfiledStepCost(TERMS)
 #: Calls as the blocks that they hold, from the first one on.
 batches = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=12), max_size=8)
+
+
+def one_prefix(num_calls, num_tokens):
+    """Of calls that all hold the same tokens."""
+    return Sharing((num_calls - 1) * num_tokens, num_tokens, num_calls, num_calls * (num_calls - 1) / 2)
 
 
 def counted(batch):
@@ -37,7 +53,7 @@ def test_shared_tokens_are_those_of_blocks_with_several_holders(joining, leaving
 
 
 @given(groups=st.lists(st.integers(1, 5), max_size=6), leaving=st.integers(0, 30))
-def test_prefixes_are_counted_by_first_blocks_with_several_holders(groups, leaving):
+def test_calls_and_pairs_are_those_of_first_blocks_with_several_holders(groups, leaving):
     """Group i is so many calls with first block i; and a second one in common."""
     calls = [(group, ((group, 16), (100 + group, 16))) for group, size in enumerate(groups) for _ in range(size)]
     tokens = SharedTokens()
@@ -46,12 +62,14 @@ def test_prefixes_are_counted_by_first_blocks_with_several_holders(groups, leavi
     for _, held in calls[:leaving]:
         tokens.leave(held)
     left = [group for group, _ in calls[leaving:]]
-    assert tokens.sharing.num_prefixes == sum(left.count(group) > 1 for group in set(left))
+    sizes = [left.count(group) for group in set(left)]
+    assert tokens.sharing.num_calls == sum(size for size in sizes if size > 1)
+    assert tokens.sharing.num_pairs == sum(size * (size - 1) / 2 for size in sizes)
 
 
 @given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), own=st.integers(1, 500))
 def test_sharing_never_costs_and_never_saves_more_than_the_repeated_reads(num_decodes, shared, own):
-    context, sharing = num_decodes * (16 * shared + own), Sharing((num_decodes - 1) * 16 * shared, 16 * shared)
+    context, sharing = num_decodes * (16 * shared + own), one_prefix(num_decodes, 16 * shared)
     alone, together = COST.step(num_decodes, context, ()), COST.step(num_decodes, context, (), sharing)
     assert together <= alone
     assert together >= COST.step(num_decodes, context - sharing.num_repeated_tokens, ()) - 1e-12
@@ -59,7 +77,7 @@ def test_sharing_never_costs_and_never_saves_more_than_the_repeated_reads(num_de
 
 @given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), num_steps=st.integers(1, 2000))
 def test_steps_of_calls_that_share_grow_by_the_same_amount_each(num_decodes, shared, num_steps):
-    sharing = Sharing((num_decodes - 1) * 16 * shared, 16 * shared)
+    sharing = one_prefix(num_decodes, 16 * shared)
     first, growth = COST.decode_run(num_decodes, 10**6, sharing)
     later = COST.step(num_decodes, 10**6 + num_steps * num_decodes, (), sharing)
     assert later == pytest.approx(first + num_steps * growth, rel=1e-12)
@@ -68,35 +86,65 @@ def test_steps_of_calls_that_share_grow_by_the_same_amount_each(num_decodes, sha
 
 def test_what_sharing_saves_is_the_difference_of_the_two_costs_of_reading():
     # 16 calls, 800 tokens shared: 12,000 reads at 5e-8 instead of 2e-7.
-    saved = COST.step(16, 20_000, ()) - COST.step(16, 20_000, (), Sharing(12_000, 800))
+    saved = COST.step(16, 20_000, ()) - COST.step(16, 20_000, (), one_prefix(16, 800))
     assert saved == pytest.approx(12_000 * (2e-7 - 5e-8))
 
 
 def test_one_prefix_is_read_again_as_cheaply_however_long_it_is():
-    saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), Sharing(30_000, 2_000))
+    saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), one_prefix(16, 2_000))
     assert saved == pytest.approx(30_000 * (2e-7 - 5e-8))
 
 
 @pytest.mark.parametrize(
-    ("num_distinct", "num_prefixes", "share"), [(2_000, 2, 1.0), (4_000, 2, 2 / 3), (4_000, 4, 1 / 3), (8_000, 2, 0.0)]
+    ("num_distinct", "share"), [(500, 1.0), (1_000, 1.0), (1_500, 0.5), (2_000, 0.0), (9_000, 0.0)]
 )
-def test_tokens_of_other_prefixes_in_between_push_a_token_out_of_the_cache(num_distinct, num_prefixes, share):
-    """1000 tokens may come in between; of those in between, 1000, 2000, 3000 and 4000 here."""
-    sharing = Sharing(30_000, num_distinct, num_prefixes)
-    assert hit_share(sharing, 1000) == pytest.approx(share)
-    saved = COST.step(16, 40_000, ()) - COST.step(16, 40_000, (), sharing)
-    assert saved == pytest.approx(30_000 * share * (2e-7 - 5e-8))
+def test_tokens_that_the_cache_does_not_hold_are_read_anew(num_distinct, share):
+    """What calls share with calls far away in the batch, so that none is read together."""
+    sharing = Sharing(30_000, num_distinct, 1000, 0)
+    assert hit_share(sharing, 1000, 1000, 4) == pytest.approx(share)
+    assert hit_share(sharing, 1000, 1000, 0) == pytest.approx(share)
+    assert hit_share(sharing, 1000, 0, 4) == 1.0
+
+
+@pytest.mark.parametrize("sizes", [(40, 40), (20, 20, 20, 20), (60, 20), (30, 10, 40)])
+@pytest.mark.parametrize("width", [2, 4, 7])
+def test_calls_next_to_each_other_read_a_prefix_together(sizes, width):
+    """As drawn: of neighbours in random order, those that find their prefix among the ones before them."""
+    num_decodes, num_calls = 80, sum(sizes)
+    sharing = Sharing(10**6, 10**4, num_calls, sum(size * (size - 1) / 2 for size in sizes))
+    batch = np.repeat(np.arange(num_decodes), [*sizes, *(1 for _ in range(num_decodes - len(sizes)))])[:num_decodes]
+    rng = np.random.default_rng(0)
+    read = [len(set(rng.choice(batch, width, replace=False).tolist())) for _ in range(20_000)]
+    drawn = (width - np.mean(read)) / (width - 1)
+    # Equal groups as drawn; of unequal ones the formula knows the mean only.
+    assert hit_share(sharing, num_decodes, 1000, width) == pytest.approx(
+        drawn, abs=0.01 if len({*sizes}) == 1 else 0.05
+    )
+
+
+def test_prefixes_among_calls_lie_between_one_and_one_a_call():
+    assert distinct_prefixes(1.0, 5) == 1.0
+    assert distinct_prefixes(0.0, 5) == 5.0
+    assert distinct_prefixes(1e-9, 5) == pytest.approx(5.0, abs=1e-6)
+    assert distinct_prefixes(0.5, 2) == pytest.approx(1.5)
+
+
+def test_calls_behind_no_prefix_in_between_do_not_make_one_prefix_cheaper():
+    sharing = one_prefix(20, 5_000)
+    alone, among_others = (hit_share(sharing, num_decodes, 1000, 4) for num_decodes in (20, 60))
+    assert alone == pytest.approx(1.0)
+    assert among_others == pytest.approx((4 - (1 - (40 / 59) ** 4) / (19 / 59)) / 3)  # 19 of 59 others share
 
 
 def test_a_prefill_beside_calls_that_share_costs_what_it_costs_beside_others():
-    sharing = Sharing(12_000, 800)
+    sharing = one_prefix(16, 800)
     with_prefill = COST.step(16, 20_000, [(50, 0)]) - COST.step(16, 20_000, [(50, 0)], sharing)
     assert with_prefill == pytest.approx(COST.step(16, 20_000, ()) - COST.step(16, 20_000, (), sharing))
 
 
 def test_profiles_without_the_term_charge_shared_tokens_like_others():
     cost = plain_profile().step_cost(async_scheduling=True)
-    assert cost.step(16, 20_000, (), Sharing(12_000, 800)) == cost.step(16, 20_000, (), UNSHARED)
+    assert cost.step(16, 20_000, (), one_prefix(16, 800)) == cost.step(16, 20_000, (), UNSHARED)
 
 
 def test_a_step_is_padded_to_the_next_captured_size():

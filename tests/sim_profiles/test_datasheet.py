@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from sim.fitting.datasheet import A100_80GB, H100_80GB, H200_141GB, RTX_A6000, cross_check, scaled
+from sim.fitting.datasheet import (
+    A100_80GB,
+    H100_80GB,
+    H200_141GB,
+    RTX_A6000,
+    cross_check,
+    num_parallel_calls,
+    scaled,
+)
 from sim.profile import check_profile, load_profile
 
 
@@ -23,7 +31,7 @@ def test_a_scaled_profile_is_valid_and_claims_no_residuals():
 
 
 def test_a_card_with_twice_of_everything_takes_half_the_time():
-    twice = type(A100_80GB)("twice", 2 * A100_80GB.bandwidth, 2 * A100_80GB.flops, A100_80GB.memory)
+    twice = type(A100_80GB)("twice", 2 * A100_80GB.bandwidth, 2 * A100_80GB.flops, A100_80GB.memory, 108)
     profile = load_profile("a100-llama-7b")
     fast = scaled(profile, A100_80GB, twice)
     assert fast.terms.dense.seconds == pytest.approx([seconds / 2 for seconds in profile.terms.dense.seconds], rel=1e-4)
@@ -51,3 +59,22 @@ def test_the_documented_errors_are_those_of_the_command():
     for row in cross_check():
         errors = f"{row.num_points} | {row.median:.1%} | {row.p95:.1%} | {row.bias:+.1%} |"
         assert f"| {row.points} | {errors}" in documented
+
+
+@pytest.mark.parametrize(
+    ("device", "num_kv_heads", "num_calls"),
+    [
+        ("NVIDIA H100 80GB HBM3", 40, 4),  # 132 multiprocessors
+        ("NVIDIA H200", 20, 7),
+        ("NVIDIA H200", 8, 17),
+        ("NVIDIA A100-SXM4-80GB", 40, 3),  # 108
+        ("NVIDIA H100 80GB HBM3", 132, 1),
+        ("NVIDIA H100 PCIe", 40, 0),
+    ],
+)
+def test_multiprocessors_divided_by_heads_are_calls_side_by_side(device, num_kv_heads, num_calls):
+    assert num_parallel_calls(device, num_kv_heads) == num_calls
+
+
+def test_calls_side_by_side_are_those_of_the_target():
+    assert scaled(load_profile("h100-llama-13b"), H100_80GB, A100_80GB).terms.num_parallel_calls == 3
