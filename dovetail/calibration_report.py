@@ -90,8 +90,7 @@ def _noise(samples: Sequence[Sample]) -> str:
     spread, median, p95 = (f"{100 * share:.2f}%" for share in repeats[2:])
     return (
         f"{repeats.num_groups} windows with prefills were measured {repeats.num_windows} times in all: the longest is "
-        f"{spread} above the shortest (median); each is {median} from the mean of its repeats (median, which no fit "
-        f"goes below; p95 {p95})"
+        f"{spread} above the shortest (median); each is {median} from the mean of its repeats (median; p95 {p95})"
     )
 
 
@@ -159,5 +158,5 @@ def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
 def _load_text(load: Load) -> str:
     """Decodes x context, and each chunk as new+computed."""
     chunks = "".join(f" {new}+{computed}" for new, computed in load.prefills)
-    shared = " shared {}/{} by {} in {:.5g} pairs".format(*load.sharing) if load.sharing[0] else ""
+    shared = " shared {}/{}, in pairs {:.7g}".format(*load.sharing) if load.sharing[0] else ""
     return f"{load.num_decodes}x{load.num_context_tokens}{chunks}{shared}"

@@ -66,7 +66,7 @@ def _draw_sharing(panel: Axes, profile: Profile, cost: StepCost) -> None:
     calls = np.arange(2, min(256, 2 * profile.domain.max_decodes) + 1)
     for shared in (512, 2048):
         seconds = [
-            cost.step(n, n * shared, (), Sharing((n - 1) * shared, shared, n, n * (n - 1) / 2))
+            cost.step(n, n * shared, (), Sharing((n - 1) * shared, shared, shared * n * (n - 1) / 2))
             / cost.step(n, n * shared, ())
             for n in calls.tolist()
         ]

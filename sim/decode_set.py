@@ -81,7 +81,7 @@ class DecodeSet:
 
     def _note_readers(self, request: Request, change: int) -> None:
         """Count a member among the readers of what it holds of the prefix cache, or no longer."""
-        num_repeated, num_distinct, num_calls, num_pairs = self.sharing
+        num_repeated, num_distinct, num_pair_tokens = self.sharing
         for extent, end in request.held:
             for part in parts_of(extent, end):
                 before, after = part.num_readers, part.num_readers + change
@@ -89,13 +89,10 @@ class DecodeSet:
                 num_tokens = (part.high - part.low) * self._block_size
                 if before and after:
                     num_repeated += change * num_tokens
-                    is_pair = before + after == 3  # from one reader to two, or back
-                    if is_pair:
+                    num_pair_tokens += change * num_tokens * min(before, after)
+                    if before + after == 3:  # from one reader to two, or back
                         num_distinct += change * num_tokens
-                    if part.low == 0:
-                        num_calls += 2 * change if is_pair else change
-                        num_pairs += change * min(before, after)
-        self.sharing = Sharing(num_repeated, num_distinct, num_calls, num_pairs) if num_repeated else UNSHARED
+        self.sharing = Sharing(num_repeated, num_distinct, num_pair_tokens) if num_repeated else UNSHARED
 
     def steps_to_next_end(self) -> int:
         """Steps until a member has had its last token; 0 when there is no member."""

@@ -21,13 +21,12 @@ class SharedTokens:
         self._num_holders: dict[Hashable, int] = {}
         self._num_repeated = 0
         self._num_distinct = 0
-        self._num_calls = 0
-        self._num_pairs = 0
+        self._num_pair_tokens = 0
 
     @property
     def sharing(self) -> Sharing:
         """Of the calls that have joined and not left."""
-        return Sharing(self._num_repeated, self._num_distinct, self._num_calls, self._num_pairs)
+        return Sharing(self._num_repeated, self._num_distinct, self._num_pair_tokens)
 
     def join(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Enter one call.
@@ -38,20 +37,18 @@ class SharedTokens:
             From the first one on.
         """
         holders = self._num_holders
-        for position, (block, num_tokens) in enumerate(blocks):
+        for block, num_tokens in blocks:
             before = holders.get(block, 0)
             holders[block] = before + 1
             if before:
                 self._num_repeated += num_tokens
                 self._num_distinct += num_tokens * (before == 1)
-                if position == 0:
-                    self._num_calls += 2 if before == 1 else 1
-                    self._num_pairs += before
+                self._num_pair_tokens += num_tokens * before
 
     def leave(self, blocks: Iterable[tuple[Hashable, int]]) -> None:
         """Take out a call that joined with the same blocks."""
         holders = self._num_holders
-        for position, (block, num_tokens) in enumerate(blocks):
+        for block, num_tokens in blocks:
             before = holders[block]
             if before == 1:
                 del holders[block]
@@ -59,9 +56,7 @@ class SharedTokens:
             holders[block] = before - 1
             self._num_repeated -= num_tokens
             self._num_distinct -= num_tokens * (before == 2)
-            if position == 0:
-                self._num_calls -= 2 if before == 2 else 1
-                self._num_pairs -= before - 1
+            self._num_pair_tokens -= num_tokens * (before - 1)
 
 
 class StepSharing:

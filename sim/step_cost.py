@@ -27,21 +27,18 @@ class Sharing(NamedTuple):
         Reads of a token beyond its first: over all blocks that several of the calls hold, (calls - 1) x tokens.
     num_distinct_tokens : int
         Tokens in those blocks, each counted once.
-    num_calls : int
-        Calls whose first block is held by others, too.
-    num_pairs : float
-        Pairs of calls with the same first block. Whole where calls stand in any order; where their order is known, what
-        a random order would need for as many different prefixes among neighbours.
+    num_pair_tokens : float
+        Pairs of calls that hold the same token: over those blocks, calls (calls - 1) / 2 x tokens. Where the order of
+        calls is known, what a random order would need for neighbours to share as much.
     """
 
     num_repeated_tokens: int
     num_distinct_tokens: int
-    num_calls: int
-    num_pairs: float
+    num_pair_tokens: float
 
 
 #: Of calls that share nothing.
-UNSHARED = Sharing(0, 0, 0, 0)
+UNSHARED = Sharing(0, 0, 0)
 
 
 def hit_share(sharing: Sharing, num_decodes: int, num_resident_tokens: int, num_parallel_calls: int) -> float:
@@ -56,23 +53,24 @@ def hit_share(sharing: Sharing, num_decodes: int, num_resident_tokens: int, num_
         Shared tokens that the GPU's cache holds: up to so many all repeated reads hit, from twice as many on none
         because of that, in proportion between. 0: no limit, everything hits.
     num_parallel_calls : int
-        Calls `W` whose attention runs at the same time. Of those, calls behind the same prefix read it together.
+        Calls `W` whose attention runs at the same time. Of those, calls that hold the same token read it together.
+        0: not known, as if each ran alone.
 
     Notes
     -----
-    A call finds another one behind its prefix next to it with probability `s = 2 num_pairs / (num_calls (num_decodes -
-    1))`, as in a random order. Among `W` neighbours there are `g = (1 - (1 - s)^W) / s` different prefixes to read, of
-    `W` reads, `1` where all share one: the share of reads that are saved is `(W - g) / (W - 1)`. One prefix of 3584
-    tokens of Llama-13B, which no cache of these cards holds, is read again as cheaply as one of 256, four in random
-    order are not (`sim/profiles/*.points`).
+    With `R` repeated reads of `D` tokens and `n` calls, the call next to one that reads a shared token reads it, too,
+    with probability `s = 2 num_pair_tokens / ((R + D) (n - 1))`, as in a random order. `W` neighbours then read
+    `g = (1 - (1 - s)^W) / s` different ones, and one where all share: the share of reads that are saved is `(W - g) /
+    (W - 1)`.
+    One prefix of 3584 tokens of Llama-13B, which no cache of these cards holds, is read again as cheaply as one of 256,
+    four in random order are not (`sim/profiles/*.points`).
     """
-    if not num_resident_tokens:
+    if not num_resident_tokens or num_decodes <= num_parallel_calls:
         return 1.0
     resident = min(1.0, max(0.0, 2 - sharing[1] / num_resident_tokens))
     if resident == 1.0 or num_parallel_calls < 2:
         return resident
-    num_chances = sharing[2] * (num_decodes - 1)
-    same = min(1.0, 2 * sharing[3] / num_chances) if num_chances else 1.0
+    same = min(1.0, 2 * sharing[2] / ((sharing[0] + sharing[1]) * (num_decodes - 1)))
     width = num_parallel_calls
     return resident + (1 - resident) * (width - distinct_prefixes(same, width)) / (width - 1)
 
@@ -205,7 +203,7 @@ class StepTerms:
     num_resident_tokens : int
         Shared tokens that the GPU's cache holds (`hit_share`). 0: no limit.
     num_parallel_calls : int
-        Calls whose attention runs at the same time (`hit_share`). 0: not known, none.
+        Calls whose attention runs at the same time (`hit_share`). 0: not known, as if each ran alone.
     capture_sizes : tuple of int
         Token counts of the CUDA graphs, ascending; a step with fewer tokens than the last of them runs as one of the
         next larger count. Empty: no padding shows.

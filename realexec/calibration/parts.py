@@ -1,7 +1,8 @@
 """What of the windows beside decoding calls is held out: parts of them, each with all its repeats.
 
 The same prefills are measured several times, in points of their own, so that a point held out would be predicted from
-its repeats. The different windows beside a background are dealt into parts instead, and some parts are never fitted.
+its repeats. The different windows beside a background are dealt into parts instead, and one part is never fitted. The
+few decode steps of such points go with the point: they are like those of staircases anyway.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ import numpy as np
 from sim.fitting.medians import same_window
 from sim.fitting.samples import Sample
 
-#: Parts into which the windows beside a background are dealt; of all parts this share is held out.
+#: Parts into which the windows beside a background are dealt; the first is held out.
 _NUM_PARTS = 5
-_SHARE_HELD_OUT = 0.2
 
 
 def mode_suffix(is_async: bool) -> str:
@@ -36,17 +36,14 @@ def in_parts(samples: Sequence[Sample]) -> list[Sample]:
         windows = sorted(found[background])
         for place, index in enumerate(rng.permutation(len(windows)).tolist()):
             parts[background, windows[index]] = place % _NUM_PARTS
-    named = sorted({(background, part) for (background, _), part in parts.items()})
-    is_held_out = rng.permutation(len(named)) < round(_SHARE_HELD_OUT * len(named))
-    held_out = dict(zip(named, is_held_out.tolist(), strict=True))
-    return [_in_part(sample, parts, held_out) if _is_repeated(sample) else sample for sample in samples]
+    return [_in_part(sample, parts) if _is_repeated(sample) else sample for sample in samples]
 
 
-def _in_part(sample: Sample, parts: Mapping[Any, int], held_out: Mapping[Any, bool]) -> Sample:
+def _in_part(sample: Sample, parts: Mapping[Any, int]) -> Sample:
     background = (sample.asynchronous, _background(sample))
     part = parts[background, same_window(sample)]
     name = f"{background[1]}, part {part}{mode_suffix(sample.asynchronous)}"
-    return sample._replace(point=name, held_out=held_out[background, part])
+    return sample._replace(point=name, held_out=part == 0)
 
 
 def _is_repeated(sample: Sample) -> bool:

@@ -2,7 +2,7 @@
 
 A point is a few calls whose steps cover one corner: a decode batch that shrinks over a staircase of sizes, prefills
 beside decoding calls, calls that share a cached prefix, calls into an idle engine. Points are run whole and in random
-order; some, drawn at random, are never fitted.
+order; some, drawn at random, are never fitted (of windows beside decoding calls, parts of them).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def warm_up(limits: Limits) -> Point:
 
 
 def _draw_held_out(points: Sequence[Point], rng: np.random.Generator) -> set[str]:
-    """Names of a fifth of each kind that a fit uses; of windows with prefills `realexec.calibration.samples` draws."""
+    """Names of a fifth of each kind that a fit uses; of windows with prefills `realexec.calibration.parts` draws."""
     held_out: set[str] = set()
     for kind in ("decode", "prefill", "sharing"):
         names = [point.name for point in points if point.kind == kind]

@@ -40,7 +40,7 @@ class Point:
     waves : tuple of Wave
         Calls submitted at once; the next wave follows when all of one are finished.
     held_out : bool
-        Never fitted.
+        Never fitted, but for its windows beside a background (`realexec.calibration.parts`).
     """
 
     name: str

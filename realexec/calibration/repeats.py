@@ -1,4 +1,4 @@
-"""How much windows with prefills vary that ran the same: what no fit of single windows goes below."""
+"""How much single windows with prefills vary that ran the same."""
 
 from __future__ import annotations
 

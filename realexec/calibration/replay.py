@@ -10,7 +10,7 @@ Calls stand in a batch in their order, so it is known, too, how many prefixes ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -144,33 +144,30 @@ def _chunks(waiting: list[_Call], row: Any) -> tuple[tuple[tuple[int, int], ...]
 def batch_sharing(decoding: list[_Call], num_parallel_calls: int) -> Sharing:
     """What the decoding calls share: those of one prefix hold the blocks that were cached when they came.
 
-    With `num_parallel_calls`, pairs are what a random order would need for as many prefixes among so many neighbours.
+    With `num_parallel_calls`, pairs are what a random order would need for so many neighbours to share as much.
     """
     groups: dict[str, list[int]] = {}
     for call in decoding:
         if call.prefix and call.num_cached:
             groups.setdefault(call.prefix, []).append(call.num_cached)
-    shared = {prefix: cached for prefix, cached in groups.items() if len(cached) > 1}
+    shared = {prefix: max(cached) for prefix, cached in groups.items() if len(cached) > 1}
     if not shared:
         return UNSHARED
-    num_distinct = sum(max(cached) for cached in shared.values())
-    num_repeated = sum(sum(cached) for cached in shared.values()) - num_distinct
-    num_calls = sum(len(cached) for cached in shared.values())
-    num_pairs = sum(len(cached) * (len(cached) - 1) / 2 for cached in shared.values())
+    num_distinct = sum(shared.values())
+    num_read = sum(tokens * len(groups[prefix]) for prefix, tokens in shared.items())
+    num_pair_tokens = sum(tokens * len(groups[p]) * (len(groups[p]) - 1) / 2 for p, tokens in shared.items())
     if 1 < num_parallel_calls < len(decoding):
-        order = [call.prefix if call.prefix in shared else f"alone {index}" for index, call in enumerate(decoding)]
-        num_pairs = _same_share(order, num_parallel_calls) * num_calls * (len(decoding) - 1) / 2
-    return Sharing(num_repeated, num_distinct, num_calls, num_pairs)
+        order = [call.prefix if call.prefix in shared else "" for call in decoding]
+        num_pair_tokens = _same_share(order, shared, num_parallel_calls) * num_read * (len(decoding) - 1) / 2
+    return Sharing(num_read - num_distinct, num_distinct, num_pair_tokens)
 
 
-def _same_share(order: list[str], width: int) -> float:
-    """How often two calls of a random order would have the same prefix, were as many among `width` neighbours."""
-    windows = [len(set(order[first : first + width])) for first in range(len(order) - width + 1)]
-    num_prefixes = sum(windows) / len(windows)
-    if num_prefixes >= width:
-        return 0.0
-    return (
-        float(brentq(lambda same: distinct_prefixes(same, width) - num_prefixes, 1e-9, 1.0))
-        if num_prefixes > 1
-        else 1.0
-    )
+def _same_share(order: list[str], num_tokens: Mapping[str, int], width: int) -> float:
+    """How often two reads of a random order would be of the same token, were as many among `width` neighbours."""
+    windows = [[each for each in order[first : first + width] if each] for first in range(len(order) - width + 1)]
+    num_read = sum(num_tokens[prefix] for window in windows for prefix in window)
+    num_distinct = sum(num_tokens[prefix] for window in windows for prefix in set(window))
+    num_different = width * num_distinct / num_read
+    if num_different in (1, width):
+        return 1.0 if num_different == 1 else 0.0
+    return float(brentq(lambda same: distinct_prefixes(same, width) - num_different, 0.0, 1.0))

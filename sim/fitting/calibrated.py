@@ -139,7 +139,7 @@ def _search(
             (_record(name + more, len(each.names), found), each)
             for more, (found, each) in zip(details, results, strict=True)
         ]
-        found, candidate = min(results, key=lambda result: _score(result[0]))
+        found, candidate = min(results, key=lambda result: _score(result[0], samples))
         if "launch_seconds" in changes[0]:  # one too long delays every such step, one too short those that wait
             found, candidate = next(each for each in results if not _is_sure(found, each[0], samples))
         if _is_better(found, errors, samples):
@@ -149,7 +149,7 @@ def _search(
 
 def _is_better(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> bool:
     """Whether errors fell by `MIN_GAIN`, and surely."""
-    return _is_sure(new, old, samples) and _score(new) < (1 - MIN_GAIN) * _score(old)
+    return _is_sure(new, old, samples) and _score(new, samples) < (1 - MIN_GAIN) * _score(old, samples)
 
 
 def _is_sure(new: np.ndarray, old: np.ndarray, samples: Sequence[Sample]) -> bool:
@@ -196,7 +196,7 @@ def _solved(
     Which side of its maxima a step is on depends on the coefficients, so it is settled in a few rounds.
     """
     design = Design(form, samples)
-    weights = np.array([min(sample.num_steps, _MOST_STEPS) for sample in samples]) ** 0.25
+    weights = np.array([_weight(sample) for sample in samples])
     seconds = np.array([sample.seconds for sample in samples])
     is_free = np.array([name in free for name in form.names])
     for _ in range(_NUM_BRANCH_ROUNDS):
@@ -206,6 +206,11 @@ def _solved(
         solution = huber_lstsq(matrix[:, is_free] * weights[:, None], rest, seconds)
         values = values | dict(zip([name for name in form.names if name in free], solution.tolist(), strict=True))
     return values
+
+
+def _weight(sample: Sample) -> float:
+    """Of an error in a fit: windows as often as they were measured; steps over the same calls err together."""
+    return float(sample.num_steps**0.5 if sample.has_prefills else min(sample.num_steps, _MOST_STEPS) ** 0.25)
 
 
 def _with_slowdown(terms: Terms, bound: Sequence[Sample], num_terms: int) -> tuple[Terms, list[Form]]:
@@ -275,7 +280,9 @@ def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, floa
     Notes
     -----
     The jackknife over clusters (Efron and Stein, Annals of Statistics 9 (1981) 586): steps of one point err together,
-    so a whole point is one observation. Coefficients at zero lie on their bound and are taken as exact.
+    so a whole point, or a part of the windows beside a background, is one observation. Parts of one background were
+    measured in the same points; what errs in all of them alike is not in it. Coefficients at zero lie on their bound
+    and are taken as exact.
     """
     names = [name for name in form.names if values[name] > 0 and name != IDLE_START]
     points = sorted({sample.point for sample in samples})
@@ -297,8 +304,10 @@ def _label(sample: Sample) -> str:
     return f"{kinds[sample.kind]}, {steps}, {'asynchronous' if sample.asynchronous else 'synchronous'} scheduling"
 
 
-def _score(errors: np.ndarray) -> float:
-    return float(np.minimum(np.abs(errors), _LARGEST_ERROR).mean())
+def _score(errors: np.ndarray, samples: Sequence[Sample]) -> float:
+    """Mean absolute error; a window counts as often as it was measured, decode steps over the same calls once."""
+    counts = [sample.num_steps if sample.has_prefills else 1 for sample in samples]
+    return float(np.average(np.minimum(np.abs(errors), _LARGEST_ERROR), weights=counts))
 
 
 def _detail(change: dict[str, Any]) -> str:

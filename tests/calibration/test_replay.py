@@ -4,6 +4,7 @@ import gzip
 from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
 
 from realexec.calibration.raw import RawMeasurement
@@ -43,7 +44,7 @@ def test_the_first_step_of_an_idle_engine_is_told_from_the_others(steps, known):
 def test_calls_with_one_cached_prefix_share_its_tokens(steps):
     shared = [step.sharing for step in steps if step.point.startswith("sharing 1 x 512") and step.num_decodes == 8]
     assert shared
-    assert all(each == (7 * 512, 512, 8, 28) for each in shared)
+    assert all(each == (7 * 512, 512, 28 * 512) for each in shared)
 
 
 def test_a_point_whose_records_do_not_add_up_is_given_up(raw):
@@ -112,11 +113,20 @@ def test_neighbours_in_a_known_order_have_as_many_prefixes_as_counted(order, num
     windows = [len(set(order[first : first + 4])) for first in range(len(order) - 3)]
     counted = sum(windows) / len(windows)
     assert counted == pytest.approx(num_different, abs=0.3)
-    assert sharing.num_calls == 32
-    # So many tokens that the cache holds none of them.
-    assert hit_share(sharing._replace(num_distinct_tokens=10**6), 32, 1000, 4) == pytest.approx((4 - counted) / 3)
+    assert hit_share(sharing, 32, 100, 4) == pytest.approx((4 - counted) / 3)  # the cache holds none of these tokens
+
+
+def test_calls_that_share_nothing_count_in_a_known_order_as_in_a_random_one():
+    """Forty of sixty calls behind two prefixes, drawn a hundred times."""
+    rng, known = np.random.default_rng(0), []
+    calls = [_Call(call(prefix, index)) for index, prefix in enumerate("a" * 20 + "b" * 20)]
+    calls += [_Call(call("", index)) for index in range(40, 60)]
+    for _ in range(100):
+        order = [calls[index] for index in rng.permutation(60).tolist()]
+        known.append(hit_share(batch_sharing(order, 4), 60, 100, 4))
+    assert np.mean(known) == pytest.approx(hit_share(batch_sharing(calls, 0), 60, 100, 4), abs=0.02)
 
 
 def test_without_a_width_calls_count_as_in_random_order():
     sharing = batch_sharing([_Call(call(prefix, index)) for index, prefix in enumerate("ab" * 4 + "x")], 0)
-    assert sharing == (6 * 512, 2 * 512, 8, 12)
+    assert sharing == (6 * 512, 2 * 512, 12 * 512)

@@ -32,14 +32,15 @@ batches = st.lists(st.lists(st.integers(0, 30), unique=True, max_size=12), max_s
 
 def one_prefix(num_calls, num_tokens):
     """Of calls that all hold the same tokens."""
-    return Sharing((num_calls - 1) * num_tokens, num_tokens, num_calls, num_calls * (num_calls - 1) / 2)
+    return Sharing((num_calls - 1) * num_tokens, num_tokens, num_tokens * num_calls * (num_calls - 1) / 2)
 
 
 def counted(batch):
-    """Repeated and distinct shared tokens of calls, 16 tokens a block, counted one by one."""
+    """What calls share, 16 tokens a block, counted one by one."""
     holders = {block: sum(block in held for held in batch) for held in batch for block in held}
     shared = [count for count in holders.values() if count > 1]
-    return 16 * sum(count - 1 for count in shared), 16 * len(shared)
+    num_pairs = sum(count * (count - 1) / 2 for count in shared)
+    return 16 * sum(count - 1 for count in shared), 16 * len(shared), 16 * num_pairs
 
 
 @given(joining=batches, leaving=st.integers(0, 8))
@@ -49,22 +50,7 @@ def test_shared_tokens_are_those_of_blocks_with_several_holders(joining, leaving
         tokens.join((block, 16) for block in held)
     for held in joining[:leaving]:
         tokens.leave((block, 16) for block in held)
-    assert tokens.sharing[:2] == counted(joining[leaving:])
-
-
-@given(groups=st.lists(st.integers(1, 5), max_size=6), leaving=st.integers(0, 30))
-def test_calls_and_pairs_are_those_of_first_blocks_with_several_holders(groups, leaving):
-    """Group i is so many calls with first block i; and a second one in common."""
-    calls = [(group, ((group, 16), (100 + group, 16))) for group, size in enumerate(groups) for _ in range(size)]
-    tokens = SharedTokens()
-    for _, held in calls:
-        tokens.join(held)
-    for _, held in calls[:leaving]:
-        tokens.leave(held)
-    left = [group for group, _ in calls[leaving:]]
-    sizes = [left.count(group) for group in set(left)]
-    assert tokens.sharing.num_calls == sum(size for size in sizes if size > 1)
-    assert tokens.sharing.num_pairs == sum(size * (size - 1) / 2 for size in sizes)
+    assert tokens.sharing == counted(joining[leaving:])
 
 
 @given(num_decodes=st.integers(2, 64), shared=st.integers(1, 200), own=st.integers(1, 500))
@@ -100,7 +86,7 @@ def test_one_prefix_is_read_again_as_cheaply_however_long_it_is():
 )
 def test_tokens_that_the_cache_does_not_hold_are_read_anew(num_distinct, share):
     """What calls share with calls far away in the batch, so that none is read together."""
-    sharing = Sharing(30_000, num_distinct, 1000, 0)
+    sharing = Sharing(30_000, num_distinct, 0)
     assert hit_share(sharing, 1000, 1000, 4) == pytest.approx(share)
     assert hit_share(sharing, 1000, 1000, 0) == pytest.approx(share)
     assert hit_share(sharing, 1000, 0, 4) == 1.0
@@ -110,8 +96,9 @@ def test_tokens_that_the_cache_does_not_hold_are_read_anew(num_distinct, share):
 @pytest.mark.parametrize("width", [2, 4, 7])
 def test_calls_next_to_each_other_read_a_prefix_together(sizes, width):
     """As drawn: of neighbours in random order, those that find their prefix among the ones before them."""
-    num_decodes, num_calls = 80, sum(sizes)
-    sharing = Sharing(10**6, 10**4, num_calls, sum(size * (size - 1) / 2 for size in sizes))
+    num_decodes, tokens = 80, 10**4
+    repeated = tokens * sum(size - 1 for size in sizes)
+    sharing = Sharing(repeated, tokens * len(sizes), tokens * sum(size * (size - 1) / 2 for size in sizes))
     batch = np.repeat(np.arange(num_decodes), [*sizes, *(1 for _ in range(num_decodes - len(sizes)))])[:num_decodes]
     rng = np.random.default_rng(0)
     read = [len(set(rng.choice(batch, width, replace=False).tolist())) for _ in range(20_000)]
@@ -127,6 +114,21 @@ def test_prefixes_among_calls_lie_between_one_and_one_a_call():
     assert distinct_prefixes(0.0, 5) == 5.0
     assert distinct_prefixes(1e-9, 5) == pytest.approx(5.0, abs=1e-6)
     assert distinct_prefixes(0.5, 2) == pytest.approx(1.5)
+
+
+def test_calls_that_all_run_at_the_same_time_read_everything_together():
+    sharing = Sharing(2 * 5_000, 2 * 5_000, 2 * 5_000)
+    assert hit_share(sharing, 4, 1000, 4) == 1.0
+    assert hit_share(sharing, 5, 1000, 4) < 1.0
+
+
+def test_a_short_prefix_of_all_calls_does_not_make_what_follows_one_prefix():
+    """Of 40 calls all hold 16 tokens, and ten each the same 2000 behind them."""
+    behind = Sharing(36 * 2000, 4 * 2000, 2000 * 4 * 45)
+    common = one_prefix(40, 16)
+    both = Sharing(*(one + other for one, other in zip(behind, common, strict=True)))
+    alone, together = (hit_share(each, 40, 1000, 4) for each in (behind, both))
+    assert alone < together < alone + 0.02
 
 
 def test_calls_behind_no_prefix_in_between_do_not_make_one_prefix_cheaper():

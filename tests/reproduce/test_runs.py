@@ -36,7 +36,7 @@ SUITES = {
 #: The line that repeats another (reproduce/data/README.md).
 REPEATS_ANOTHER = {"h200-llama-13b": {"mixed-1-fifo-again"}}
 
-#: Goals that are missed, by up to a tenth of them (docs/reproduction.md): short bursts, whose repeats are further apart.
+#: Goals that are missed, by up to a tenth of them: short bursts, repeats of which are further apart.
 MISSED = {("h100-llama-8b", "makespan (s)"), ("h100-llama-8b", "mean E2E (s)")}
 
 
