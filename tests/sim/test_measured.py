@@ -17,8 +17,8 @@ from sim.run import SimulatedCluster, settings_of, simulate
 #: the repeats of mr15_w2, burst128 and chat24 differ by up to 0.5 % and 0.8 %. Exceptions:
 #: In the first run of chain_lat0 the host held up four of the 20 calls by 20 to 45 ms, 121 ms of 4.7 s: 2.5 %.
 #: In the second it did not, and the host of the calibration launches prefills into an idle engine more slowly: 3 %.
-#: The profile is that of another H100, whose prefills are slower: 2 and 2.5 % for burst128, 2 % for poisson_r5. The goals
-#: for the mean over the five loads, 1 and 1.5 %, are met (docs/reproduction.md).
+#: The profile is that of another H100, whose prefills are slower: 2 and 2.5 % for burst128, 2 % for poisson_r5. The
+#: goals for the mean over the five loads, 1 and 1.5 %, are met (docs/reproduction.md).
 TOLERANCES = {
     ("chain_lat0", 0): (0.025, 0.025),
     ("chain_lat0", 1): (0.03, 0.03),
