@@ -139,7 +139,7 @@ class Form(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name : str
     num_terms : int
     median, p95 : float
-        Of the absolute relative error in cross-validation over whole points of the fitted part.
+        Of the absolute relative error in cross-validation over whole points, or parts of them, that are fitted.
     chosen : bool
         Whether the profile's terms have this form.
     """

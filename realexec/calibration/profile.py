@@ -47,7 +47,8 @@ def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tup
         When too little was measured for a fit.
     """
     parallel = _num_parallel_calls(raw.engine, model)
-    steps, warnings = replayed(raw, 0 if raw.engine["device"].startswith(_VIRTUAL) else parallel)
+    # A virtual device charges calls as in random order, whatever their order is.
+    steps, warnings = replayed(raw, 0 if _virtual_profile(raw.engine) else parallel)
     samples = samples_of(steps)
     if len({sample.point for sample in samples if sample.kind != "client" and not sample.held_out}) < 5:
         raise ValueError("fewer than five points were measured: too few for a fit")
@@ -84,11 +85,16 @@ def _profile(
 
 
 def _num_parallel_calls(engine: dict[str, Any], model: ModelShape) -> int:
-    """Calls whose attention runs at the same time. A virtual device has those of its profile, in no order."""
-    device = engine["device"]
-    if device.startswith(_VIRTUAL):
-        return load_profile(device.removeprefix(_VIRTUAL).removesuffix(")")).terms.num_parallel_calls
-    return num_parallel_calls(device, model.num_kv_heads // engine["tensor_parallel_size"])
+    """Calls whose attention runs at the same time; those of its profile on a virtual device."""
+    if name := _virtual_profile(engine):
+        return load_profile(name).terms.num_parallel_calls
+    return num_parallel_calls(engine["device"], model.num_kv_heads // engine["tensor_parallel_size"])
+
+
+def _virtual_profile(engine: dict[str, Any]) -> str:
+    """Name or file of the profile that a virtual device takes its times from; empty for a GPU."""
+    device: str = engine["device"]
+    return device.removeprefix(_VIRTUAL).removesuffix(")") if device.startswith(_VIRTUAL) else ""
 
 
 def _measurement(engine: dict[str, Any]) -> Measurement:

@@ -67,8 +67,9 @@ def num_parallel_calls(device: str, num_kv_heads: int) -> int:
 
     Notes
     -----
-    FlashAttention gives each head of keys and values of each call to one thread block, and a multiprocessor runs one at
-    a time, in the order of calls: so many blocks side by side belong to so many calls, the last one not whole.
+    FlashAttention gives each head of keys and values of each call to one thread block where many calls decode, and a
+    multiprocessor runs one at a time. They are taken to start in the order of calls: so many blocks side by side belong
+    to so many calls, the last one not whole.
     """
     card = _DEVICES.get(device)
     return _num_parallel_calls(card, num_kv_heads) if card else 0

@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     Parameters
     ----------
     point : str
-        The load it belongs to; a fit holds out whole points.
+        The load it belongs to, or the part of the windows beside a background; a fit holds out whole ones.
     kind : str
         Of the point.
     held_out : bool

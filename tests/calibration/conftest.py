@@ -27,6 +27,7 @@ def plain_profile():
         seconds_per_mixed_step=0.0,
         repeated_context=None,
         num_resident_tokens=0,
+        num_parallel_calls=0,
         num_graph_tokens=0,
         launch_seconds=0.0,
         sustained_slowdown=0.0,
