@@ -36,7 +36,7 @@ SUITES = {
 #: The line that repeats another (reproduce/data/README.md).
 REPEATS_ANOTHER = {"h200-llama-13b": {"mixed-1-fifo-again"}}
 
-#: Goals that are missed, by up to a quarter of them (docs/reproduction.md), and single runs above 5%.
+#: Goals that are missed, by up to 30% of them (docs/reproduction.md), and single runs above 5%.
 MISSED = {("h100-llama-8b", "makespan (s)"), ("h100-llama-8b", "mean E2E (s)")}
 ABOVE_5_PERCENT = {
     ("h200-llama-13b", "makespan (s)"): {"mixed-2-shortest-path"},  # by its schedule: JCT is 0.3% off
@@ -99,7 +99,7 @@ def test_the_goals_for_runs_that_took_no_part_in_the_fit_are_met_but_for_those_n
     for figure, goal in (("makespan (s)", 1.0), ("mean E2E (s)", 2.0)):
         errors = found[f"{figure} error (%)"].abs()
         assert (errors.mean() > goal) == ((name, figure) in MISSED)
-        assert errors.mean() <= 1.25 * goal
+        assert errors.mean() <= 1.3 * goal
         assert set(errors.index[errors > 5.0]) == ABOVE_5_PERCENT.get((name, figure), set())
 
 
@@ -133,6 +133,7 @@ def test_errors_are_of_the_mean_of_repeats_and_noise_is_between_them():
 
 def test_the_summary_names_the_worst_run_and_counts_those_above_5_percent(rows):
     altered = rows.reset_index().copy()
+    altered["makespan (s) error (%)"] = 1.0
     altered.loc[altered["run"] == "chat", "makespan (s) error (%)"] = -12.5
     (makespan,) = mean_absolute_errors(altered).query("figure == 'makespan'").to_dict("records")
     assert (makespan["in"], makespan["largest (%)"], makespan["runs above 5%"]) == ("chat", 12.5, 1)
