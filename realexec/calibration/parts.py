@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.fitting.medians import same_window
+from sim.fitting.medians import is_repeatable, same_window
 from sim.fitting.samples import Sample
 
 #: Parts into which the windows beside a background are dealt; the first is held out.
@@ -47,7 +47,7 @@ def _in_part(sample: Sample, parts: Mapping[Any, int]) -> Sample:
 
 
 def _is_repeated(sample: Sample) -> bool:
-    return sample.kind == "prefill" and sample.has_prefills and not (sample.is_first or sample.is_power_bound)
+    return sample.kind == "prefill" and is_repeatable(sample)
 
 
 def _background(sample: Sample) -> str:

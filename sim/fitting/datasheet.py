@@ -36,6 +36,22 @@ class Card:
     memory: float
     num_multiprocessors: int
 
+    def num_parallel_calls(self, num_kv_heads: int) -> int:
+        """Calls whose attention runs at the same time when many decode.
+
+        Parameters
+        ----------
+        num_kv_heads : int
+            Heads of keys and values on this card.
+
+        Notes
+        -----
+        FlashAttention gives each head of keys and values of each call to one thread block where many calls decode, and
+        a multiprocessor runs one at a time. They are taken to start in the order of calls: so many blocks side by side
+        belong to so many calls, the last one not whole.
+        """
+        return -(-self.num_multiprocessors // max(1, num_kv_heads))
+
 
 #: NVIDIA's datasheets, without sparsity.
 A100_80GB = Card("NVIDIA A100 80GB (SXM)", 2039e9, 312e12, 80e9, 108)
@@ -56,27 +72,9 @@ _DEVICES = {
 
 
 def num_parallel_calls(device: str, num_kv_heads: int) -> int:
-    """Calls whose attention a card runs at the same time when many decode; 0 where the card is not known.
-
-    Parameters
-    ----------
-    device : str
-        Name from its driver.
-    num_kv_heads : int
-        Heads of keys and values on this card.
-
-    Notes
-    -----
-    FlashAttention gives each head of keys and values of each call to one thread block where many calls decode, and a
-    multiprocessor runs one at a time. They are taken to start in the order of calls: so many blocks side by side belong
-    to so many calls, the last one not whole.
-    """
+    """`Card.num_parallel_calls` of the card that a driver calls so; 0 where it is not known."""
     card = _DEVICES.get(device)
-    return _num_parallel_calls(card, num_kv_heads) if card else 0
-
-
-def _num_parallel_calls(card: Card, num_kv_heads: int) -> int:
-    return -(-card.num_multiprocessors // max(1, num_kv_heads))
+    return card.num_parallel_calls(num_kv_heads) if card else 0
 
 
 def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
@@ -96,7 +94,7 @@ def scaled(profile: Profile, measured: Card, target: Card) -> Profile:
     block_bytes = engine.block_size * engine.kv_bytes_per_token
     lost_bytes = 0.9 * (measured.memory - target.memory) * profile.tensor_parallel
     repeated = terms.repeated_context
-    parallel = _num_parallel_calls(target, profile.model.num_kv_heads // profile.tensor_parallel)
+    parallel = target.num_parallel_calls(profile.model.num_kv_heads // profile.tensor_parallel)
     return msgspec.structs.replace(
         profile,
         name=f"{profile.name} scaled to {target.name}",

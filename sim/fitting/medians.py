@@ -17,6 +17,11 @@ def same_window(sample: Sample) -> Hashable:
     return sample.asynchronous, tuple((load.num_decodes, load.prefills) for load in sample.loads)
 
 
+def is_repeatable(sample: Sample) -> bool:
+    """Whether it is a window whose repeats would take as long: not one of an idle engine or of a device that is hot."""
+    return sample.has_prefills and not (sample.is_first or sample.is_power_bound)
+
+
 def with_medians(samples: Sequence[Sample]) -> list[Sample]:
     """Samples in order, the repeats of a window within a point or a part of it as the one that took the median time.
 
@@ -25,8 +30,7 @@ def with_medians(samples: Sequence[Sample]) -> list[Sample]:
     """
     groups: dict[Hashable, list[Sample]] = {}
     for index, sample in enumerate(samples):
-        is_window = sample.has_prefills and not (sample.is_first or sample.is_power_bound)
-        key = (sample.point, sample.held_out, same_window(sample)) if is_window else index
+        key = (sample.point, sample.held_out, same_window(sample)) if is_repeatable(sample) else index
         groups.setdefault(key, []).append(sample)
     return [_median(group) if len(group) > 1 else group[0] for group in groups.values()]
 
