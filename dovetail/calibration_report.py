@@ -30,7 +30,7 @@ def print_report(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample
     out.print(f"{profile.measurement.gpu}: {seconds:.0f} s of GPU time{sessions}, {len(raw.points)} points")
     if skipped := raw.engine.get("num_skipped_points"):
         out.print(f"not measured: {counted(skipped, 'point')} of the plan")
-    out.print(_lateness(raw))
+    out.print(_launches(raw, samples))
     out.print(_first_steps(raw))
     out.print(_noise(samples))
     out.print(_drift(samples, profile))
@@ -58,16 +58,23 @@ def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]
     }
 
 
-def _lateness(raw: RawMeasurement) -> str:
-    """How late the end of a decode step is noted ahead of a prefill that no CUDA graph holds, beside 1 to 8 calls."""
-    steps = raw.steps[raw.steps.asynchronous].sort_values("finished_at")
-    steps = steps.assign(seconds=steps.finished_at.diff(), ahead=steps.num_prefill_tokens.shift(-1, fill_value=0))
-    decodes = steps[(steps.num_prefills == 0) & steps.num_decodes.between(1, 8)]
+def _launches(raw: RawMeasurement, samples: Sequence[Sample]) -> str:
+    """How long the engine core launches steps with prefills: hosts are fast and slow within seconds."""
+    import numpy as np
+
+    from sim.fitting.launches import measured_launches
+
     largest = max(raw.engine["settings"].get("cudagraph_capture_sizes", ()), default=1)
-    late, others = (1e3 * part.seconds.median() for part in (decodes[decodes.ahead >= largest], decodes))
+    found = measured_launches(samples, largest)
+    if not found.beyond_graphs:
+        return "how long the engine core launches a step with prefills was not seen"
+    beyond, within = (
+        ", ".join(f"{1e3 * each:.1f}" for each in np.percentile([seconds for seconds, _ in launches], (5, 50, 95)))
+        for launches in (found.beyond_graphs, found.within_graphs)
+    )
     return (
-        f"decode steps of 1 to 8 calls end after {others:.1f} ms (median); "
-        f"ahead of prefills of {largest} tokens and more that is noted after {late:.1f} ms"
+        f"the engine core launches a step with prefills of more than {largest} tokens in {beyond} ms, with fewer in "
+        f"{within} ms (5th, 50th and 95th percentile)"
     )
 
 
@@ -152,6 +159,7 @@ def sample_frame(samples: Sequence[Sample], profile: Profile) -> pd.DataFrame:
     frame["predicted_seconds"] = predicted(profile.terms, samples, profile.overheads.idle_start)
     frame["error"] = frame["predicted_seconds"] / frame["seconds"] - 1
     frame["loads"] = ["; ".join(map(_load_text, each.loads)) for each in samples]
+    frame["launches"] = ["; ".join(f"{seconds:.8g}" for seconds in each.launches) for each in samples]
     return frame
 
 

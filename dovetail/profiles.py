@@ -161,7 +161,15 @@ def _facts(shown: Profile) -> list[str]:
 
 
 #: What a fit chooses without a standard error (`sim.step_cost.StepTerms`).
-_CHOSEN = ("num_resident_tokens", "num_parallel_calls", "num_graph_tokens", "launch_seconds", "sustained_slowdown")
+_CHOSEN = (
+    "num_resident_tokens",
+    "num_parallel_calls",
+    "num_graph_tokens",
+    "launch_seconds",
+    "graph_launch_seconds",
+    "launch_seconds_per_decode",
+    "sustained_slowdown",
+)
 
 
 def _terms_table(shown: Profile) -> Table:

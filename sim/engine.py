@@ -79,7 +79,10 @@ class Engine:
         self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
         self._next: Stretch | None = None  # what comes next if only decoding does; not planned yet
         self._end = 0.0  # of the last planned step
-        self._end_before = 0.0  # of the step before the last stretch
+        self._end_before = 0.0  # of the step before the last stretch, as the core notes it
+        self._launched_at = 0.0  # the last step with prefills
+        self._first_tokens: list[Request] = []  # of the last step with prefills, until it is settled when it is noted
+        self._first_step = 0  # that gives them
 
     def submit(self, request: Request, now: float) -> None:
         """Take a request from the client.
@@ -163,6 +166,8 @@ class Engine:
             self._start_pipeline(at)
         elif len(scheduler.waiting) or not self._skip or not scheduler.only_decodes():
             self._plan(at)
+        if self._first_tokens and step > self._first_step - self._depth:
+            self._settle_first_tokens(self._end)  # the step after it only decodes
 
     def _collect_finished(self, step: int) -> list[Request]:
         """Requests whose last token is out, in the order in which the step ran them; their memory is free again."""
@@ -177,14 +182,14 @@ class Engine:
         return finished
 
     def _start_pipeline(self, at: float) -> None:
-        """Begin at an idle engine: with asynchronous scheduling the second step is planned `wake` after the first.
+        """Begin at an idle engine: with asynchronous scheduling the second step is planned when the first is launched.
 
         But no later than the first one's end: boundaries are in order, or skipping some would change the others.
         """
         self._idle = False
         self._end = at + self._start_delay
         self._plan(at)
-        self._end_before = min(at + self._wake_delay, self._end)  # a short first step ends before
+        self._end_before = min(self._launched_at, self._end)  # a short first step ends before
 
     def _stop_pipeline(self, awake_at: float) -> None:
         self._idle = True
@@ -194,7 +199,7 @@ class Engine:
 
     def _next_visit(self, at: float) -> int:
         """The next boundary that matters."""
-        if self._skip and self.scheduler.only_decodes():
+        if self._skip and not self._first_tokens and self.scheduler.only_decodes():
             step = self._next_decision()
             if step > self._past:
                 return step
@@ -248,29 +253,43 @@ class Engine:
         if not batch.prefills:
             self._plan_decode(batch)
             return
-        end = self._plan_mixed(batch, at)
+        self._plan_mixed(batch, at)
         for request, _, _ in batch.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
-        for request in batch.completed:
-            self._frontend.note_first_token(request, end)
 
-    def _plan_mixed(self, batch: Batch, at: float) -> float:
-        """A step with prefills, whose launch begins now; returns its end."""
+    def _plan_mixed(self, batch: Batch, at: float) -> None:
+        """A step with prefills, whose launch begins now and may hold up the core."""
         start = max(self._end, at)
         chunks = [(num_new, num_computed) for _, num_new, num_computed in batch.prefills]
         num_new_tokens = sum([num_new for num_new, _ in chunks])
         duration = self._step_cost.step(batch.num_decodes, batch.num_context_tokens, chunks, batch.sharing)
         num_tokens = batch.num_decodes + num_new_tokens
         duration = self._sustained.stretched(start, duration, num_tokens)
-        duration = max(duration, at + self._step_cost.launch(num_tokens) - start)
+        launch = self._step_cost.launch(batch.num_decodes, num_tokens)
+        launched_at = at + launch.seconds
+        duration = max(duration, launched_at + launch.after - start)
         details = self._details(batch, num_new_tokens)
         self._begin(Stretch(self.scheduler.step, start, duration, 0.0, MIXED, details))
-        self._end = end = self._last.extend(1)
-        return end
+        self._launched_at = at + self._wake_delay
+        if launch.holds_core:
+            self._launched_at = launched_at
+            self._end_before = max(self._end_before, launched_at)
+        self._settle_first_tokens(self._end_before)
+        self._end = self._last.extend(1)
+        self._first_tokens, self._first_step = batch.completed, self.scheduler.step
+        if self._depth == 1:
+            self._settle_first_tokens(self._end)
+
+    def _settle_first_tokens(self, at: float) -> None:
+        """The core notes the step that gives them at that instant: its launch of the next step may hold it up."""
+        for request in self._first_tokens:
+            self._frontend.note_first_token(request, at)
+        self._first_tokens = []
 
     def _plan_decode(self, batch: Batch) -> None:
         """A step of decoding alone: one more of the last stretch, or the first of a new one; or an empty step."""
+        self._settle_first_tokens(self._end)
         if self._last.decode_set != batch.decode_set or batch.num_preempted or not batch.num_decodes:
             duration, growth, decode_set = 0.0, 0.0, MIXED
             if batch.num_decodes:

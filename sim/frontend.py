@@ -26,7 +26,8 @@ class EngineDelays:
     reply : float
         From the end of a step to the client seeing its tokens.
     wake : float
-        From an idle core's first planning to its second, for what arrives just after it woke.
+        From an idle core's first planning to its second, for what arrives just after it woke, where the step cost does
+        not say how long its launch holds up the core.
     start : float
         From an idle core's first planning to the start of the step.
     interval : float

@@ -91,6 +91,10 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     seconds_per_mixed_step: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    graph_launch_seconds: float = 0.0
+    launch_seconds_per_decode: float = 0.0
+    seconds_after_launch: float = 0.0
+    launch_holds_core: bool = False
     sustained_slowdown: float = 0.0
     synchronous_seconds_per_mixed_step: float = 0.0
     synchronous_seconds_per_mixed_decode: float = 0.0
@@ -346,7 +350,7 @@ def _curve(table: CurveTable, where: str = "curve") -> Curve:
         raise ValueError(f"{where}.{error}") from None
 
 
-def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
+def step_cost_of(terms: Terms, async_scheduling: bool) -> ProfiledStepCost:
     """Step cost of a profile's terms under one way of scheduling."""
     per_step, decode_batch = terms.seconds_per_step, _curve(terms.decode_batch)
     if not async_scheduling:
@@ -372,6 +376,10 @@ def step_cost_of(terms: Terms, async_scheduling: bool) -> StepCost:
         seconds_per_mixed_decode=is_sync * terms.synchronous_seconds_per_mixed_decode,
         num_graph_tokens=terms.num_graph_tokens,
         launch_seconds=0.0 if is_sync else terms.launch_seconds,
+        graph_launch_seconds=0.0 if is_sync else terms.graph_launch_seconds,
+        launch_seconds_per_decode=terms.launch_seconds_per_decode,
+        seconds_after_launch=terms.seconds_after_launch,
+        launch_holds_core=terms.launch_holds_core,
         sustained_slowdown=terms.sustained_slowdown,
     )
     return ProfiledStepCost(step_terms)

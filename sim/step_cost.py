@@ -41,6 +41,27 @@ class Sharing(NamedTuple):
 UNSHARED = Sharing(0, 0, 0)
 
 
+class Launch(NamedTuple):
+    """How the host launches a step with prefills: it begins when the step is planned.
+
+    Parameters
+    ----------
+    seconds : float
+        How long that takes. 0: it is hidden, or counted in the duration.
+    after : float, seconds
+        From the end of the launch to the earliest end of the step.
+    holds_core : bool
+        Whether the engine core launches, and notes and plans nothing meanwhile.
+    """
+
+    seconds: float
+    after: float
+    holds_core: bool
+
+
+NO_LAUNCH = Launch(0.0, 0.0, False)
+
+
 def hit_share(sharing: Sharing, num_decodes: int, num_resident_tokens: int, num_parallel_calls: int) -> float:
     """Share of repeated reads that are as cheap as those of calls behind a single prefix.
 
@@ -115,11 +136,8 @@ class StepCost(Protocol):
         a step.
         """
 
-    def launch(self, num_tokens: int) -> float:
-        """Shortest time from the planning of a step with prefills and so many tokens to its end, in seconds.
-
-        The host begins to launch a step when it is planned: with asynchronous scheduling while the step before runs.
-        """
+    def launch(self, num_decodes: int, num_tokens: int) -> Launch:
+        """The launch of a step with prefills and so many tokens, those of its decoding calls among them."""
 
     def sustained_slowdown(self) -> float:
         """Share by which steps full of prefills take longer after many of them (`sim.sustained`)."""
@@ -214,8 +232,16 @@ class StepTerms:
     num_graph_tokens : int
         Tokens of the largest CUDA graph.
     launch_seconds : float
-        Time from the planning of a step with prefills and more than `num_graph_tokens` tokens to its earliest end: the
-        host launches it kernel by kernel. 0: no such bound shows.
+        How long the host launches a step with prefills and more than `num_graph_tokens` tokens, kernel by kernel. 0: it
+        is hidden, or counted in the duration.
+    graph_launch_seconds : float
+        The same of one with no more tokens, of which graphs hold all but the attention.
+    launch_seconds_per_decode : float
+        What each decoding call of the step adds to either, and to the time after it.
+    seconds_after_launch : float
+        From the end of a launch to the earliest end of its step.
+    launch_holds_core : bool
+        Whether the engine core itself launches, not processes of its own.
     sustained_slowdown : float
         Share by which steps full of prefills take longer after many of them (`sim.sustained`).
     """
@@ -236,6 +262,10 @@ class StepTerms:
     seconds_per_mixed_decode: float = 0.0
     num_graph_tokens: int = 0
     launch_seconds: float = 0.0
+    graph_launch_seconds: float = 0.0
+    launch_seconds_per_decode: float = 0.0
+    seconds_after_launch: float = 0.0
+    launch_holds_core: bool = False
     sustained_slowdown: float = 0.0
 
 
@@ -327,9 +357,14 @@ class ProfiledStepCost:
             seconds -= self._saved(num_decodes, sharing)
         return seconds, per_token * num_decodes
 
-    def launch(self, num_tokens: int) -> float:
-        """Shortest time from the planning of a step with prefills to its end, in seconds; see `StepCost.launch`."""
-        return self.terms.launch_seconds if num_tokens > self.terms.num_graph_tokens else 0.0
+    def launch(self, num_decodes: int, num_tokens: int) -> Launch:
+        """The launch of a step with prefills; see `StepCost.launch`."""
+        terms = self.terms
+        seconds = terms.launch_seconds if num_tokens > terms.num_graph_tokens else terms.graph_launch_seconds
+        if not seconds:
+            return NO_LAUNCH
+        more = terms.launch_seconds_per_decode * num_decodes
+        return Launch(seconds + more, terms.seconds_after_launch + more, terms.launch_holds_core)
 
     def sustained_slowdown(self) -> float:
         """Share by which steps full of prefills take longer after many of them; see `StepCost.sustained_slowdown`."""

@@ -24,6 +24,7 @@ _SCALARS = (
     "seconds_per_prefill_token",
     "seconds_per_prefill",
     "seconds_per_mixed_step",
+    "seconds_after_launch",
     "seconds_per_step",
     "synchronous_seconds_per_step",
     "synchronous_seconds_per_decode",

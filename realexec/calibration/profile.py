@@ -49,7 +49,8 @@ def calibrated_profile(name: str, raw: RawMeasurement, model: ModelShape) -> tup
     parallel = _num_parallel_calls(raw.engine, model)
     # A virtual device charges calls as in random order, whatever their order is.
     steps, warnings = replayed(raw, 0 if _virtual_profile(raw.engine) else parallel)
-    samples = samples_of(steps)
+    # The workers of several GPUs are processes of their own, and launch what the core sends them.
+    samples = samples_of(steps, core_launches=raw.engine["tensor_parallel_size"] == 1)
     if len({sample.point for sample in samples if sample.kind != "client" and not sample.held_out}) < 5:
         raise ValueError("fewer than five points were measured: too few for a fit")
     found = fit(samples, tuple(raw.engine["settings"].get("cudagraph_capture_sizes", ())), parallel)

@@ -30,8 +30,18 @@ _NUM_EDGE = 2
 _FEWEST_LONG = 3
 
 
-def samples_of(steps: Sequence[Step]) -> list[Sample]:
+def samples_of(steps: Sequence[Step], *, core_launches: bool = True) -> list[Sample]:
     """Samples of replayed steps, in order.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+    core_launches : bool
+        Whether the engine core itself launches steps, so that the end of the step ahead of one with prefills is noted
+        when the launch is over.
+
+    Notes
+    -----
 
     A run of decode steps over the same calls gives the median of its durations at its mean context, since a step is
     affine in context; its first two steps are left out. Decode steps in a window are in no run.
@@ -39,6 +49,8 @@ def samples_of(steps: Sequence[Step]) -> list[Sample]:
     samples: list[Sample] = []
     for _, of_point in groupby(steps, key=lambda step: (step.asynchronous, step.point)):
         samples.extend(_point_samples(list(of_point)))
+    if not core_launches:
+        samples = [sample._replace(launches=()) for sample in samples]
     return in_parts(samples)
 
 
@@ -103,7 +115,13 @@ def _decode_sample(steady: list[Step]) -> Sample:
 
 def _window_sample(steps: Sequence[Step]) -> Sample:
     loads = tuple(Load(step.num_decodes, step.num_context_tokens, step.prefills, step.sharing) for step in steps)
-    return _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
+    # The core notes the end of the step ahead when it has launched this one.
+    launches = tuple(
+        before.seconds if step.prefills and not before.prefills else 0.0
+        for before, step in zip([steps[0], *steps], steps, strict=False)
+    )
+    sample = _sample(steps[0], sum(step.seconds for step in steps), loads, 1, 0.0)
+    return sample._replace(launches=launches if steps[0].asynchronous else ())
 
 
 def _sample(step: Step, seconds: float, loads: tuple[Load, ...], num_steps: int, noise: float) -> Sample:

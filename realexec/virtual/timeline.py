@@ -26,9 +26,9 @@ class DeviceTimeline:
 
     Notes
     -----
-    A step starts when it is planned, or when the step before it ends; one that no CUDA graph holds lasts at least until
-    its launch is over (`sim.step_cost.StepCost.launch`), and one in a long row of prefills takes longer
-    (`sim.sustained`). Of the profile's overheads only those count that vLLM's own code does not spend here:
+    A step starts when it is planned, or when the step before it ends; one with prefills lasts at least until its launch
+    is over and holds up the core until then (`sim.step_cost.StepCost.launch`), and one in a long row of prefills takes
+    longer (`sim.sustained`). Of the profile's overheads only those count that vLLM's own code does not spend here:
     `idle_start` and `idle_wakeup`, the model runner's launch of an idle engine's first step, which no earlier step
     hides and during which the core plans nothing. What a call pays between its client and the core (`client_to_engine`,
     `engine_to_client`, `submit_interval`) really happens.
@@ -61,10 +61,14 @@ class DeviceTimeline:
         duration = self._device_cost.step(*load[:4])
         host = self._step_cost.step(*load[:4]) - duration
         started_at = now + self._start + host if is_first else max(now, self._finished_at + host)
+        launched_at = now + self._wake if is_first else now
         if load.prefills:
             num_tokens = load.num_decodes + sum(new for new, _ in load.prefills)
             duration = self._sustained.stretched(started_at, duration, num_tokens)
-            self._finished_at = max(started_at + duration, now + self._device_cost.launch(num_tokens))
+            launch = self._step_cost.launch(load.num_decodes, num_tokens)
+            if launch.holds_core:
+                launched_at = now + launch.seconds
+            self._finished_at = max(started_at + duration, now + launch.seconds + launch.after)
         else:
             self._finished_at = started_at + duration
-        return Span(min(now + self._wake, self._finished_at) if is_first else now, self._finished_at)
+        return Span(min(launched_at, self._finished_at), self._finished_at)

@@ -16,6 +16,7 @@ import numpy as np
 
 from sim.fitting.design import Design
 from sim.fitting.forms import IDLE_START, StepForm, base_form, refinements, synchronous_refinements
+from sim.fitting.launches import UNKNOWN_LAUNCHES, MeasuredLaunches, measured_launches, usual_launch
 from sim.fitting.linear import huber_lstsq
 from sim.fitting.medians import with_medians
 from sim.fitting.output import residual, rounded
@@ -26,12 +27,13 @@ from sim.profile import Form, Residual, Terms, Uncertainty, step_cost_of
 #: A refinement must lower the mean relative error in cross-validation by this share of it.
 MIN_GAIN = 0.01
 
-_ALTERNATIVES = ("num_resident_tokens", "launch_seconds")
+_ALTERNATIVES = ("num_resident_tokens", "launch_seconds", "launch_seconds_per_decode")
 _ALL = "all held-out samples, asynchronous scheduling"
 _SINGLE = f"{_ALL}, every repeat by itself"
+_USUAL = f"{_ALL}, every repeat by itself, launches as the profile has them"
 _SYNCHRONOUS = ("synchronous_seconds_per_step", "synchronous_seconds_per_decode")
 _NUM_FOLDS = 5
-_NUM_BRANCH_ROUNDS = 3
+_NUM_BRANCH_ROUNDS = 5
 _FEWEST_POINTS = 3  # for a slowdown
 _LARGEST_ERROR = 0.1  # one stall of the host must not decide between forms
 _MOST_STEPS = 16  # a median over more does not count for more
@@ -76,11 +78,13 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = (), num_para
     num_parallel_calls : int
         As in `sim.step_cost.hit_share`; 0 where nobody knows.
     """
+    launches = measured_launches(samples, capture_sizes[-1]) if capture_sizes else UNKNOWN_LAUNCHES
+    samples = [_with_idle_launch(sample, launches) for sample in samples]
     usable = [sample for sample in with_medians(samples) if is_usable(sample)]
     fitted = [s for s in usable if not (s.held_out or s.is_power_bound or is_beyond_forms(s))]
     # Synchronous steps add host time to the same terms: they cannot tell which form the terms have.
     overlapped = [sample for sample in fitted if sample.asynchronous]
-    form, record = choose_form(overlapped or fitted, capture_sizes, num_parallel_calls)
+    form, record = choose_form(overlapped or fitted, capture_sizes, num_parallel_calls, launches)
     if overlapped and len(overlapped) < len(fitted):
         form, more = choose_synchronous(form, fitted)
         record += more
@@ -90,6 +94,15 @@ def fit(samples: Sequence[Sample], capture_sizes: tuple[int, ...] = (), num_para
     record += found
     errors = (*residuals(terms, usable), *_single_residual(terms, samples))
     return CalibratedFit(terms, values[IDLE_START], tuple(record), covariance(form, fitted, values), errors)
+
+
+def _with_idle_launch(sample: Sample, launches: MeasuredLaunches) -> Sample:
+    """A sample of an idle engine with the median launch as that of its first step, which nothing shows."""
+    if not (sample.is_first and sample.launches and launches.beyond_graphs):
+        return sample
+    is_beyond = sample.loads[0].num_tokens > launches.num_graph_tokens
+    usual = usual_launch(launches.beyond_graphs if is_beyond else launches.within_graphs, 0.0)
+    return sample._replace(launches=(usual, *sample.launches[1:]))
 
 
 def is_usable(sample: Sample) -> bool:
@@ -105,11 +118,15 @@ def is_beyond_forms(sample: Sample) -> bool:
 
 
 def choose_form(
-    samples: Sequence[Sample], capture_sizes: tuple[int, ...], num_parallel_calls: int = 0
+    samples: Sequence[Sample],
+    capture_sizes: tuple[int, ...],
+    num_parallel_calls: int = 0,
+    launches: MeasuredLaunches = UNKNOWN_LAUNCHES,
 ) -> tuple[StepForm, list[Form]]:
     """The form that cross-validation keeps, and the record of all tried."""
-    base = base_form(samples, num_parallel_calls)
-    return _search("base", base, refinements(samples, capture_sizes), samples)
+    base = base_form(samples, num_parallel_calls, launches)
+    steps = refinements(samples, capture_sizes, launches_known=bool(launches.beyond_graphs))
+    return _search("base", base, steps, samples)
 
 
 def choose_synchronous(form: StepForm, samples: Sequence[Sample]) -> tuple[StepForm, list[Form]]:
@@ -140,7 +157,9 @@ def _search(
             for more, (found, each) in zip(details, results, strict=True)
         ]
         found, candidate = min(results, key=lambda result: _score(result[0], samples))
-        if "launch_seconds" in changes[0]:  # one too long delays every such step, one too short those that wait
+        if {"launch_seconds", "launch_seconds_per_decode"} & {
+            *changes[0]
+        }:  # one too long delays every such step, one too short those that wait
             found, candidate = next(each for each in results if not _is_sure(found, each[0], samples))
         if _is_better(found, errors, samples):
             form, errors = candidate, found
@@ -272,6 +291,9 @@ def _single_residual(terms: Terms, samples: Sequence[Sample]) -> Iterator[Residu
     if chosen:
         measured = [sample.seconds for sample in chosen]
         yield residual(_SINGLE, predicted(terms, chosen, 0.0), measured, fitted=False)
+        if terms.launch_holds_core:
+            usual = [sample._replace(launches=()) for sample in chosen]
+            yield residual(_USUAL, predicted(terms, usual, 0.0), measured, fitted=False)
 
 
 def covariance(form: StepForm, samples: Sequence[Sample], values: dict[str, float]) -> Uncertainty:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sim.fitting.forms import IDLE_START, StepForm
+from sim.fitting.forms import AFTER_LAUNCH, IDLE_START, StepForm
 from sim.fitting.linear import rises
 from sim.fitting.samples import Load, Sample
-from sim.fitting.windows import window_of
+from sim.fitting.windows import launches_of, window_of
 from sim.step_cost import hit_share, padded_counts
 
 
@@ -36,7 +36,11 @@ class Design:
         self._first_row: list[int] = np.cumsum([0, *(len(sample.loads) for sample in samples)]).tolist()
         launches = [[_launch(form, load) for load in each.loads] if each.asynchronous else [] for each in samples]
         numbered = enumerate(zip(samples, launches, strict=True))
-        self._launched = [(index, sample, each) for index, (sample, each) in numbered if any(each)]
+        self._launched = [
+            (index, sample, each)
+            for index, (sample, each) in numbered
+            if (any(sample.launches) if form.has_launches else any(each))
+        ]
         chunks = [(row, *chunk) for row, (_, load, _) in enumerate(loads) for chunk in load.prefills]
         self._chunk_of, new, computed = np.array(chunks, dtype=np.int64).reshape(-1, 3).T
         self._pairs = new * computed + new * (new + 1) / 2
@@ -65,11 +69,18 @@ class Design:
             seconds = rows @ np.array([values[name] for name in self._form.names])
             for index, sample, launches in self._launched:
                 begin = self._first_row[index]
-                each = seconds[begin : begin + len(launches)].tolist()
+                each = seconds[begin : begin + len(sample.loads)].tolist()
+                per_decode = self._form.launch_seconds_per_decode
+                if self._form.has_launches:
+                    after = [values[AFTER_LAUNCH] + per_decode * load.num_decodes for load in sample.loads]
+                    launches = launches_of(sample, each, after)
                 window = window_of(sample, each, launches, values[IDLE_START])
                 matrix[index] = rows[[begin + step for step in window.steps]].sum(axis=0)
                 matrix[index, idle_start] = window.has_idle_start
                 constant[index] = window.launch_seconds
+                if self._form.has_launches:
+                    matrix[index, self._form.names.index(AFTER_LAUNCH)] = len(window.launched)
+                    constant[index] -= values[AFTER_LAUNCH] * len(window.launched)
         return matrix, constant
 
     def _with_attention(self, values: Mapping[str, float]) -> np.ndarray:
@@ -99,6 +110,7 @@ def _row(form: StepForm, load: Load, num_padded: int, is_async: bool) -> list[fl
         0.0,
         *((float(len(load.prefills)),) if form.per_prefill else ()),
         *((float(bool(load.prefills)),) if form.per_mixed_step else ()),
+        *((0.0,) if form.has_launches else ()),
         0.0 if is_async else 1.0,
         0.0 if is_async else float(load.num_decodes),
         *(0.0 if is_async else _num_charged(name, load) for name in form.synchronous),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.fitting.launches import UNKNOWN_LAUNCHES, MeasuredLaunches, usual_launch
 from sim.fitting.output import curve_table, rounded
 from sim.fitting.samples import Sample
 from sim.profile import CurveTable, Terms
@@ -15,11 +16,17 @@ from sim.profile import CurveTable, Terms
 #: What a fit finds beside the terms of a step: the launch of an idle engine's first step, which nothing hides.
 IDLE_START = "idle_start"
 
+#: From the end of a measured launch to the earliest end of its step.
+AFTER_LAUNCH = "seconds_after_launch"
+
 #: Limits that are tried for the tokens in a GPU's cache. 50 MB hold 2441 of a layer of Llama 13B in 16 bits.
 _RESIDENT = (384, 512, 768, 1024, 1280, 1536, 2048, 3072, 4096, 6144, 8192)
 
 #: Launches that are tried, in seconds.
 _LAUNCH = tuple(milliseconds / 1000 for milliseconds in range(16, 51, 2))
+
+#: What decoding calls are tried to add to a launch, in seconds each.
+_PER_DECODE = tuple(microseconds / 1e6 for microseconds in range(10, 61, 10))
 
 #: What a step with prefills may take more under synchronous scheduling, in the order in which it is added.
 _SYNCHRONOUS = {
@@ -58,8 +65,12 @@ class StepForm:
         Whether each chunk, and each step with chunks, has a fixed cost.
     num_graph_tokens : int
         Steps of more tokens are launched kernel by kernel; 0: not told apart.
+    launches : MeasuredLaunches
+        Not fitted, but what follows them is.
+    launch_seconds_per_decode : float
+        What each decoding call adds to a launch, and to the time after it.
     launch_seconds : float
-        Shortest time from the planning of such a step with prefills to its end.
+        Shortest time from the planning of a step with prefills beyond graphs to its end, where no launch was measured.
     synchronous : tuple of str
         Coefficients of steps with prefills under synchronous scheduling, beside the two that all steps have.
     """
@@ -74,6 +85,8 @@ class StepForm:
     per_prefill: bool = False
     per_mixed_step: bool = False
     num_graph_tokens: int = 0
+    launches: MeasuredLaunches = UNKNOWN_LAUNCHES
+    launch_seconds_per_decode: float = 0.0
     launch_seconds: float = 0.0
     synchronous: tuple[str, ...] = ()
 
@@ -88,11 +101,17 @@ class StepForm:
             "seconds_per_attention_pair",
             *(("seconds_per_prefill",) if self.per_prefill else ()),
             *(("seconds_per_mixed_step",) if self.per_mixed_step else ()),
+            *((AFTER_LAUNCH,) if self.has_launches else ()),
             "synchronous_seconds_per_step",
             "synchronous_seconds_per_decode",
             *self.synchronous,
             IDLE_START,
         ]
+
+    @property
+    def has_launches(self) -> bool:
+        """Whether launches were measured."""
+        return bool(self.launches.beyond_graphs)
 
     def terms(self, values: Mapping[str, float]) -> Terms:
         """Terms of a profile with fitted coefficients."""
@@ -101,6 +120,7 @@ class StepForm:
             seconds = [values.get(f"{name}[{index}]", 0.0) for index in range(len(knots))]
             return curve_table(knots, np.cumsum(seconds) if rising else seconds)
 
+        per_decode = self.launch_seconds_per_decode
         return Terms(
             dense=curve("dense", self.dense, rising=True),
             decode_batch=curve("decode_batch", self.decode_batch, rising=True),
@@ -120,12 +140,18 @@ class StepForm:
             capture_sizes=self.capture_sizes,
             seconds_per_mixed_step=rounded(values.get("seconds_per_mixed_step", 0.0)),
             num_graph_tokens=self.num_graph_tokens,
-            launch_seconds=self.launch_seconds,
+            launch_seconds=usual_launch(self.launches.beyond_graphs, per_decode) or self.launch_seconds,
+            graph_launch_seconds=usual_launch(self.launches.within_graphs, per_decode),
+            launch_seconds_per_decode=per_decode,
+            seconds_after_launch=rounded(values.get(AFTER_LAUNCH, 0.0)),
+            launch_holds_core=self.has_launches,
             **{name: rounded(values[name]) for name in self.synchronous},
         )
 
 
-def base_form(samples: Sequence[Sample], num_parallel_calls: int = 0) -> StepForm:
+def base_form(
+    samples: Sequence[Sample], num_parallel_calls: int = 0, launches: MeasuredLaunches = UNKNOWN_LAUNCHES
+) -> StepForm:
     """The simplest form: weights streamed or tokens computed, a fixed cost of decoding, one cost of context."""
     most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
     most_decodes = max(load.num_decodes for sample in samples for load in sample.loads)
@@ -133,11 +159,13 @@ def base_form(samples: Sequence[Sample], num_parallel_calls: int = 0) -> StepFor
         dense=_up_to((1, 128, 256, 512, 1024, 2048, 4096, 8192, 16384), most_tokens),
         decode_batch=_up_to((1, 16, 64, 128, 256, 512, 1024), most_decodes),
         num_parallel_calls=num_parallel_calls,
+        num_graph_tokens=launches.num_graph_tokens,
+        launches=launches,
     )
 
 
 def refinements(
-    samples: Sequence[Sample], capture_sizes: tuple[int, ...]
+    samples: Sequence[Sample], capture_sizes: tuple[int, ...], *, launches_known: bool
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """What may be added to a form, in the order in which it is tried: a name, and alternative changes of fields."""
     most_tokens = max(load.num_tokens for sample in samples for load in sample.loads)
@@ -162,13 +190,15 @@ def refinements(
     measured = tuple(count for count in (*_EVERY_SIZE, *_MORE_SIZES) if count in sharing_sizes)
     if len(measured) > 1:
         yield "repeated reads by batch", [{"repeated_context": measured}]
+    if launches_known:
+        yield "launches by batch, seconds a call", [{"launch_seconds_per_decode": each} for each in _PER_DECODE]
     yield "fixed cost of a step with prefills", [{"per_mixed_step": True}]
     yield "fixed cost of a chunk", [{"per_prefill": True}]
     yield "finer curve of the tokens", [{"dense": _supported(_up_to(_TOKENS, most_tokens), samples)}]
     yield "finer curve of the batch", knots("decode_batch", 1, 8, 16, 18, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
     if capture_sizes:
         yield "padding to CUDA-graph sizes", [{"capture_sizes": capture_sizes}]
-    if capture_sizes and most_tokens > capture_sizes[-1]:
+    if capture_sizes and most_tokens > capture_sizes[-1] and not launches_known:
         changes = [{"launch_seconds": seconds, "num_graph_tokens": capture_sizes[-1]} for seconds in _LAUNCH]
         yield "launch of steps without a graph, seconds", changes
 

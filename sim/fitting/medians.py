@@ -42,6 +42,7 @@ def _median(repeats: list[Sample]) -> Sample:
     return middle[0]._replace(
         seconds=float(np.mean([sample.seconds for sample in middle])),
         num_steps=len(repeats),
+        launches=tuple(np.mean([sample.launches for sample in middle], axis=0).tolist()),
         loads=tuple(
             load._replace(num_context_tokens=round(context))
             for load, context in zip(middle[0].loads, contexts.tolist(), strict=True)

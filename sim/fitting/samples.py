@@ -44,6 +44,9 @@ class Sample(NamedTuple):
         Whether the device had prefilled for so long that it lowered its clocks.
     loads : tuple of Load
         One for each step of a window; for a median, one at the mean context of the steps.
+    launches : tuple of float, seconds
+        For each step of a window how long the engine core took to launch it, and no less than the decode step ahead; 0
+        for decode steps and where that is not known. Empty where no launch is known.
     """
 
     point: str
@@ -56,6 +59,7 @@ class Sample(NamedTuple):
     noise: float
     is_power_bound: bool
     loads: tuple[Load, ...]
+    launches: tuple[float, ...] = ()
 
     @property
     def has_prefills(self) -> bool:

@@ -62,7 +62,9 @@ class ReferenceEngine:
         self._awake_at = 0.0  # an idle core reads nothing before
         self._visiting = False
         self._has_alarm = False
-        self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and their ends
+        self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and when the core notes their ends
+        self._launched_at = 0.0  # the last step with prefills
+        self._first_tokens: list[Request] = []  # of the last step, until it is settled when that is noted
         self._num_steps = 0
         self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
         self._decoding: list[Request] | None = None  # who decodes in it; None when no step may continue it
@@ -120,11 +122,11 @@ class ReferenceEngine:
         return next_at
 
     def _start_pipeline(self, at: float) -> float:
-        """Begin at an idle engine; returns when the second step is planned: after `wake` under async scheduling."""
+        """Begin at an idle engine; returns when the second step is planned: under async scheduling after a launch."""
         self._idle = False
         self._end = at + self._start_delay
         self._plan(at)
-        return min(at + self._wake_delay, self._end) if self._depth > 1 else self._end
+        return min(self._launched_at, self._end) if self._depth > 1 else self._end
 
     def _stop_pipeline(self, awake_at: float) -> None:
         while self._in_flight:  # a step that runs nothing, planned before the last token was known
@@ -142,13 +144,21 @@ class ReferenceEngine:
         elif not self._continues(plan):
             self._begin_decode(plan)
         self._num_steps += 1
+        if self._in_flight:
+            self._settle_first_tokens(self._in_flight[-1][1])
         self._end = self._last.extend(1)
         self._in_flight.append((plan, self._end))
         for request, _, _ in plan.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
-        for request in plan.completed:
-            self._frontend.note_first_token(request, self._end)
+        self._first_tokens = plan.completed
+        if self._depth == 1:
+            self._settle_first_tokens(self._end)
+
+    def _settle_first_tokens(self, at: float) -> None:
+        for request in self._first_tokens:
+            self._frontend.note_first_token(request, at)
+        self._first_tokens = []
 
     def _continues(self, plan: Plan) -> bool:
         """Whether the same requests decode as in the step before, and nothing else happens."""
@@ -162,7 +172,15 @@ class ReferenceEngine:
         chunks = [(num_new, num_computed) for _, num_new, num_computed in plan.prefills]
         duration = self._step_cost.step(len(plan.decodes), _num_context_tokens(plan), chunks, plan.sharing)
         duration = self._sustained.stretched(start, duration, num_tokens)
-        duration = max(duration, at + self._step_cost.launch(num_tokens) - start)
+        launch = self._step_cost.launch(len(plan.decodes), num_tokens)
+        launched_at = at + launch.seconds
+        duration = max(duration, launched_at + launch.after - start)
+        self._launched_at = at + self._wake_delay
+        if launch.holds_core:
+            self._launched_at = launched_at
+            if self._in_flight:
+                before, noted_at = self._in_flight.pop()
+                self._in_flight.append((before, max(noted_at, launched_at)))
         self._begin(Stretch(self._num_steps, start, duration, 0.0, MIXED, self._details(plan)), None)
 
     def _begin_decode(self, plan: Plan) -> None:

@@ -14,7 +14,7 @@ from sim.clock import Clock
 from sim.cluster import Cluster
 from sim.engine import Engine
 from sim.settings import EngineSettings
-from sim.step_cost import UNSHARED
+from sim.step_cost import NO_LAUNCH, UNSHARED
 from traces.workload import Application, Call, Workload, num_calls, output_of, text
 
 
@@ -27,8 +27,8 @@ class AffineCost:
     def decode_run(self, num_decodes, num_context_tokens, sharing=UNSHARED):
         return self.step(num_decodes, num_context_tokens, ()), 1e-6 * num_decodes
 
-    def launch(self, num_tokens):
-        return 0.0
+    def launch(self, num_decodes, num_tokens):
+        return NO_LAUNCH
 
     def sustained_slowdown(self):
         return 0.0

@@ -7,7 +7,7 @@ import pytest
 
 from sim.clock import Clock
 from sim.request import Request
-from sim.step_cost import UNSHARED, Sharing, StepCost
+from sim.step_cost import NO_LAUNCH, UNSHARED, Launch, Sharing, StepCost
 from sim.stepped import SteppedEngine
 
 MS = 1e-3
@@ -29,8 +29,8 @@ class RoundCost(StepCost):
     def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         return self.step(num_decodes, num_context_tokens, ()), num_decodes * 1e-6
 
-    def launch(self, num_tokens: int) -> float:
-        return 0.0
+    def launch(self, num_decodes: int, num_tokens: int) -> Launch:
+        return NO_LAUNCH
 
     def sustained_slowdown(self) -> float:
         return 0.0

@@ -74,9 +74,30 @@ def test_an_idle_engine_s_first_step_pays_its_launch():
     timeline = DeviceTimeline(PROFILE, async_scheduling=True)
     load = StepLoad(0, 0, [(1000, 0)], UNSHARED, [], set())
     span = timeline.add(load, 5.0, is_first=True)
-    duration = PROFILE.step_cost(async_scheduling=True).step(0, 0, [(1000, 0)])
-    assert span.finished_at == pytest.approx(5.0 + PROFILE.overheads.idle_start + duration)
-    assert span.launched_at == pytest.approx(5.0 + PROFILE.overheads.idle_wakeup)
+    cost = PROFILE.step_cost(async_scheduling=True)
+    launch = cost.launch(0, 1000)
+    on_device = PROFILE.overheads.idle_start + cost.step(0, 0, [(1000, 0)])
+    assert launch.holds_core
+    assert span.finished_at == pytest.approx(5.0 + max(on_device, launch.seconds + launch.after))
+    assert span.launched_at == pytest.approx(5.0 + launch.seconds)
+
+
+def test_where_the_core_does_not_launch_an_idle_engine_wakes_up_after_the_measured_time():
+    profile = load_profile("h200-llama-13b-tp2")
+    timeline = DeviceTimeline(profile, async_scheduling=True)
+    load = StepLoad(0, 0, [(1000, 0)], UNSHARED, [], set())
+    assert timeline.add(load, 5.0, is_first=True).launched_at == pytest.approx(5.0 + profile.overheads.idle_wakeup)
+
+
+def test_a_launch_holds_up_the_core_while_the_step_ahead_ends():
+    timeline = DeviceTimeline(PROFILE, async_scheduling=True)
+    cost = PROFILE.step_cost(async_scheduling=True)
+    timeline.add(DECODES, 1.0, is_first=False)
+    load = StepLoad(4, 2000, [(600, 0)], UNSHARED, [], set())
+    span, launch = timeline.add(load, 1.0, is_first=False), cost.launch(4, 604)
+    assert span.launched_at == pytest.approx(1.0 + launch.seconds)
+    on_device = cost.step(4, 2000, ()) + cost.step(4, 2000, [(600, 0)])
+    assert span.finished_at == pytest.approx(1.0 + max(on_device, launch.seconds + launch.after))
 
 
 def test_synchronous_host_time_counts_from_the_end_of_the_step_before():

@@ -26,7 +26,7 @@ from sim.profile import CurveTable, Overheads, Terms, load_profile
 from sim.request import Request
 from sim.run import SimulatedCluster, simulate
 from sim.settings import EngineSettings
-from sim.step_cost import UNSHARED, Sharing
+from sim.step_cost import NO_LAUNCH, UNSHARED, Launch, Sharing
 from traces.workload import Application, Call, Workload, num_prompt_tokens, output_of, text
 
 TICK = 2.0**-6  # seconds; a power of two, so that sums are exact and arrivals can fall on the end of a step
@@ -231,6 +231,12 @@ def ticks():
 
 
 @pytest.fixture(scope="session")
+def ticking():
+    """A profile whose steps take a tick each, without delays."""
+    return TICKING
+
+
+@pytest.fixture(scope="session")
 def new_scenario():
     """Scenarios whose steps take a tick each."""
 
@@ -258,8 +264,8 @@ class RoundCost:
     def decode_run(self, num_decodes: int, num_context_tokens: int, sharing: Sharing = UNSHARED) -> tuple[float, float]:
         return 0.010, 0.0
 
-    def launch(self, num_tokens: int) -> float:
-        return 0.0
+    def launch(self, num_decodes: int, num_tokens: int) -> Launch:
+        return NO_LAUNCH
 
     def sustained_slowdown(self) -> float:
         return 0.0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.profile import list_profiles, load_profile, step_cost_of
-from sim.step_cost import Curve, ProfiledStepCost, StepTerms
+from sim.step_cost import NO_LAUNCH, Curve, Launch, ProfiledStepCost, StepTerms
 
 COSTS = {
     (name, is_async): load_profile(name).step_cost(async_scheduling=is_async)
@@ -146,6 +146,21 @@ def test_host_time_of_steps_with_prefills_counts_with_synchronous_scheduling_alo
 def test_only_steps_beyond_the_largest_graph_of_asynchronous_scheduling_wait_for_their_launch():
     terms = load_profile("a100-llama-13b").terms
     launched = msgspec.structs.replace(terms, num_graph_tokens=50, launch_seconds=0.03)
-    assert [step_cost_of(launched, True).launch(num_tokens) for num_tokens in (50, 51)] == [0.0, 0.03]
-    assert step_cost_of(launched, False).launch(51) == 0.0  # there the launch is part of the host time that is fitted
-    assert step_cost_of(terms, True).launch(51) == 0.0
+    assert [step_cost_of(launched, True).launch(0, num_tokens).seconds for num_tokens in (50, 51)] == [0.0, 0.03]
+    assert step_cost_of(launched, False).launch(0, 51) == NO_LAUNCH  # there it is part of the host time that is fitted
+    assert step_cost_of(terms, True).launch(0, 51) == NO_LAUNCH
+
+
+def test_launches_that_were_measured_hold_up_the_core_and_grow_with_the_decoding_calls():
+    terms = msgspec.structs.replace(
+        load_profile("a100-llama-13b").terms,
+        num_graph_tokens=50,
+        launch_seconds=0.03,
+        graph_launch_seconds=0.01,
+        launch_seconds_per_decode=1e-5,
+        seconds_after_launch=0.002,
+        launch_holds_core=True,
+    )
+    cost = step_cost_of(terms, True)
+    assert cost.launch(0, 50) == Launch(0.01, 0.002, True)
+    assert cost.launch(20, 51) == pytest.approx((0.0302, 0.0022, True))
