@@ -63,7 +63,7 @@ def test_a_staircase_of_tiles_is_followed():
         (0, 1, 714, 10.71, 0.03),
         (0, 2, 2 * 1046, 11.29, 0.03),
         # Another card and host, whose prefill of 700 tokens is the faster one.
-        (700, 0, 0, 30.3, 0.08),  # first token of a 700-token prompt on an idle engine, chain_lat0
+        (700, 0, 0, 30.3, 0.09),  # first token of a 700-token prompt on an idle engine, chain_lat0
     ],
 )
 def test_the_h100_profile_meets_single_measured_steps(prompt, batch, context, measured_ms, tolerance):
