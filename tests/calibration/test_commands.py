@@ -117,7 +117,8 @@ def test_show_prints_terms_with_errors_and_the_forms_tried(calibrated, tmp_path)
 def test_show_works_for_a_profile_that_was_not_calibrated():
     assert "beside the terms: nothing" in dovetail("profile", "show", "a100-llama-13b").output
     shown = " ".join(dovetail("profile", "show", "h100-llama-13b").output.split())
-    assert "num_resident_tokens 1280, num_parallel_calls 4, sustained_slowdown 0.0" in shown
+    assert "num_resident_tokens 1280, num_parallel_calls 4, num_graph_tokens 512, launch_seconds 0.032" in shown
+    assert "graph_launch_seconds 0.012124, sustained_slowdown 0.0" in shown
 
 
 def test_check_passes_a_workload_inside_what_was_measured(tmp_path):

@@ -85,7 +85,7 @@ def test_an_idle_engine_s_first_step_pays_its_launch():
 def test_where_the_core_does_not_launch_an_idle_engine_wakes_up_after_the_measured_time():
     profile = load_profile("h200-llama-13b-tp2")
     timeline = DeviceTimeline(profile, async_scheduling=True)
-    load = StepLoad(0, 0, [(1000, 0)], UNSHARED, [], set())
+    load = StepLoad(0, 0, [(1500, 0)], UNSHARED, [], set())
     assert timeline.add(load, 5.0, is_first=True).launched_at == pytest.approx(5.0 + profile.overheads.idle_wakeup)
 
 

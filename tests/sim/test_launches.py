@@ -10,7 +10,7 @@ from traces.workload import Application, Call, Workload, text
 
 @pytest.fixture(params=[True, False], ids=["skipping", "step by step"])
 def run(request, ticks, ticking):
-    """Simulate calls of (name, arrival in ticks, prompt, output); a launch takes three ticks, its step ends one later."""
+    """Simulate calls of (name, arrival in ticks, prompt, output); a launch takes three ticks, its step one more."""
     terms = msgspec.structs.replace(
         ticking.terms, launch_seconds=3 * ticks, seconds_after_launch=ticks, launch_holds_core=True
     )
