@@ -51,6 +51,7 @@ def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]
         "gpu_seconds": raw.engine["seconds"],
         "num_points": len(raw.points),
         "num_skipped_points": raw.engine.get("num_skipped_points", 0),
+        "launches": _launch_percentiles(raw, samples),
         "repeated_windows": None if repeats is None else repeats._asdict(),
         "drift": drift(samples, profile.terms),
         "forms": msgspec.to_builtins(profile.forms),
@@ -58,23 +59,35 @@ def report_rows(profile: Profile, raw: RawMeasurement, samples: Sequence[Sample]
     }
 
 
-def _launches(raw: RawMeasurement, samples: Sequence[Sample]) -> str:
-    """How long the engine core launches steps with prefills: hosts are fast and slow within seconds."""
+def _launch_percentiles(raw: RawMeasurement, samples: Sequence[Sample]) -> dict[str, list[float]] | None:
+    """Percentiles 5, 50 and 95 of launches in seconds, beyond the largest CUDA graph and within; None: not seen."""
     import numpy as np
 
     from sim.fitting.launches import measured_launches
 
-    largest = max(raw.engine["settings"].get("cudagraph_capture_sizes", ()), default=1)
-    found = measured_launches(samples, largest)
+    found = measured_launches(samples, _largest_graph(raw))
     if not found.beyond_graphs:
+        return None
+    return {
+        name: np.percentile([seconds for seconds, _ in getattr(found, name)], (5, 50, 95)).tolist()
+        for name in ("beyond_graphs", "within_graphs")
+    }
+
+
+def _largest_graph(raw: RawMeasurement) -> int:
+    """Tokens of the largest CUDA graph."""
+    return max(raw.engine["settings"].get("cudagraph_capture_sizes", ()), default=1)
+
+
+def _launches(raw: RawMeasurement, samples: Sequence[Sample]) -> str:
+    """How long the engine core launches steps with prefills: hosts are fast and slow within seconds."""
+    found = _launch_percentiles(raw, samples)
+    if found is None:
         return "how long the engine core launches a step with prefills was not seen"
-    beyond, within = (
-        ", ".join(f"{1e3 * each:.1f}" for each in np.percentile([seconds for seconds, _ in launches], (5, 50, 95)))
-        for launches in (found.beyond_graphs, found.within_graphs)
-    )
+    beyond, within = (", ".join(f"{1e3 * each:.1f}" for each in seconds) for seconds in found.values())
     return (
-        f"the engine core launches a step with prefills of more than {largest} tokens in {beyond} ms, with fewer in "
-        f"{within} ms (5th, 50th and 95th percentile)"
+        f"the engine core launches a step with prefills of more than {_largest_graph(raw)} tokens in {beyond} ms, with "
+        f"fewer in {within} ms (5th, 50th and 95th percentile)"
     )
 
 

@@ -81,8 +81,7 @@ class Engine:
         self._end = 0.0  # of the last planned step
         self._end_before = 0.0  # of the step before the last stretch, as the core notes it
         self._launched_at = 0.0  # the last step with prefills
-        self._first_tokens: list[Request] = []  # of the last step with prefills, until it is settled when it is noted
-        self._first_step = 0  # that gives them
+        self._first_step = 0  # that gives the first tokens which are not settled
 
     def submit(self, request: Request, now: float) -> None:
         """Take a request from the client.
@@ -166,8 +165,8 @@ class Engine:
             self._start_pipeline(at)
         elif len(scheduler.waiting) or not self._skip or not scheduler.only_decodes():
             self._plan(at)
-        if self._first_tokens and step > self._first_step - self._depth:
-            self._settle_first_tokens(self._end)  # the step after it only decodes
+        if self._frontend.first_tokens and step > self._first_step - self._depth:
+            self._frontend.settle_first_tokens(self._end)  # the step after it only decodes
 
     def _collect_finished(self, step: int) -> list[Request]:
         """Requests whose last token is out, in the order in which the step ran them; their memory is free again."""
@@ -199,7 +198,7 @@ class Engine:
 
     def _next_visit(self, at: float) -> int:
         """The next boundary that matters."""
-        if self._skip and not self._first_tokens and self.scheduler.only_decodes():
+        if self._skip and not self._frontend.first_tokens and self.scheduler.only_decodes():
             step = self._next_decision()
             if step > self._past:
                 return step
@@ -275,21 +274,15 @@ class Engine:
         if launch.holds_core:
             self._launched_at = launched_at
             self._end_before = max(self._end_before, launched_at)
-        self._settle_first_tokens(self._end_before)
+        self._frontend.settle_first_tokens(self._end_before)
         self._end = self._last.extend(1)
-        self._first_tokens, self._first_step = batch.completed, self.scheduler.step
+        self._frontend.first_tokens, self._first_step = batch.completed, self.scheduler.step
         if self._depth == 1:
-            self._settle_first_tokens(self._end)
-
-    def _settle_first_tokens(self, at: float) -> None:
-        """The core notes the step that gives them at that instant: its launch of the next step may hold it up."""
-        for request in self._first_tokens:
-            self._frontend.note_first_token(request, at)
-        self._first_tokens = []
+            self._frontend.settle_first_tokens(self._end)
 
     def _plan_decode(self, batch: Batch) -> None:
         """A step of decoding alone: one more of the last stretch, or the first of a new one; or an empty step."""
-        self._settle_first_tokens(self._end)
+        self._frontend.settle_first_tokens(self._end)
         if self._last.decode_set != batch.decode_set or batch.num_preempted or not batch.num_decodes:
             duration, growth, decode_set = 0.0, 0.0, MIXED
             if batch.num_decodes:

@@ -87,6 +87,7 @@ class Frontend:
         self._listener = listener
         self._receive, self._reply, self._interval = delays.receive, delays.reply, delays.interval
         self._on_first_token = on_first_token
+        self.first_tokens: list[Request] = []  # of the last step with prefills, until it is settled when it is noted
         self._num_requests = 0
         self._last_arrival = -1.0
 
@@ -110,6 +111,12 @@ class Frontend:
     def call_at(self, at: float, callback: Callable[[Alarm], None]) -> Alarm:
         """An alarm of the engine core, which rings after those of clients and of engines of a lower number."""
         return self._clock.call_at(at, callback, self._order)
+
+    def settle_first_tokens(self, at: float) -> None:
+        """The core notes the step that gives `first_tokens` at that instant: its launch of the next may hold it up."""
+        for request in self.first_tokens:
+            self.note_first_token(request, at)
+        self.first_tokens = []
 
     def note_first_token(self, request: Request, step_end: float) -> None:
         """The step that ends then gives a request a token; what was preempted since its first had that before."""

@@ -42,7 +42,6 @@ def samples_of(steps: Sequence[Step], *, core_launches: bool = True) -> list[Sam
 
     Notes
     -----
-
     A run of decode steps over the same calls gives the median of its durations at its mean context, since a step is
     affine in context; its first two steps are left out. Decode steps in a window are in no run.
     """

@@ -64,7 +64,6 @@ class ReferenceEngine:
         self._has_alarm = False
         self._in_flight: deque[tuple[Plan, float]] = deque()  # planned steps and when the core notes their ends
         self._launched_at = 0.0  # the last step with prefills
-        self._first_tokens: list[Request] = []  # of the last step, until it is settled when that is noted
         self._num_steps = 0
         self._last = Stretch(0, 0.0, 0.0, 0.0, MIXED, NOTHING)  # the stretch planned last
         self._decoding: list[Request] | None = None  # who decodes in it; None when no step may continue it
@@ -145,20 +144,15 @@ class ReferenceEngine:
             self._begin_decode(plan)
         self._num_steps += 1
         if self._in_flight:
-            self._settle_first_tokens(self._in_flight[-1][1])
+            self._frontend.settle_first_tokens(self._in_flight[-1][1])
         self._end = self._last.extend(1)
         self._in_flight.append((plan, self._end))
         for request, _, _ in plan.prefills:
             if request.scheduled_at < 0.0:
                 request.scheduled_at = at
-        self._first_tokens = plan.completed
+        self._frontend.first_tokens = plan.completed
         if self._depth == 1:
-            self._settle_first_tokens(self._end)
-
-    def _settle_first_tokens(self, at: float) -> None:
-        for request in self._first_tokens:
-            self._frontend.note_first_token(request, at)
-        self._first_tokens = []
+            self._frontend.settle_first_tokens(self._end)
 
     def _continues(self, plan: Plan) -> bool:
         """Whether the same requests decode as in the step before, and nothing else happens."""
